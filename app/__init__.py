@@ -1,0 +1,1 @@
+"""Convoy: trains the classic CNNs, exports them for phones and servers, and proves the files."""

@@ -1,0 +1,169 @@
+"""The settings of a training: the network's recipe for the data, changed by the flags that were given.
+
+The fields are the flags: name, type, accepted values, bounds and help of every one come from here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from app.errors import UserError, unknown
+from models.registry import all_models
+from models.spec import ModelSpec, Option, Recipe, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Recipe):
+    """Everything that decides what a training does. Saved in the run folder, and enough to repeat it."""
+
+    model: str = setting("", flag=False)
+    data: str = setting("", flag=False)
+    image_size: int = setting(0, "side of the network's input in pixels, 0: the pictures' own, or the paper's", minimum=0)
+    weights: str = setting("", "start from the weights of this run or .keras file, matched by layer name and shape")
+    freeze: bool = setting(False, "train the last layer alone, with the rest as --weights has it")
+    seed: int = setting(0, "decides initial weights, order and augmentation", minimum=0)
+    split_seed: int = setting(0, "decides which pictures are held out where the data has no split of its own", minimum=0)
+    limit: int = setting(0, "use so many pictures of each split, 0: all", minimum=0)
+    strict: bool = setting(False, "refuse data with anything to leave out, instead of listing it")
+    devices: int = setting(1, "accelerators or virtual CPU devices to train on", minimum=1)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network's entry in the registry."""
+        return find_model(self.model)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the recipe's in their order, then what is being trained on what."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of `to_json`; settings that this version does not know are refused.
+
+        Raises:
+            UserError: a setting is unknown or missing.
+        """
+        known = {field.name for field in fields(cls)}
+        if strange := sorted(set(values) - known):
+            raise UserError(f"this configuration has settings of another version ({', '.join(strange)}); train again")
+        return cls(**values)
+
+
+def find_model(name: str) -> ModelSpec:
+    """The network of that name.
+
+    Raises:
+        UserError: there is none; the nearest names are in the message.
+    """
+    if name not in all_models():
+        raise unknown("model", name, all_models(), "(python -m app models lists them)")
+    return all_models()[name]
+
+
+@cache
+def setting_types() -> dict[str, Any]:
+    """The type of every setting: int, float, bool, str or a Literal."""
+    return get_type_hints(TrainConfig)
+
+
+def make_config(model: str, data: str, flags: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> TrainConfig:
+    """The recipe of `model` for `data`, with the given flags over it.
+
+    Args:
+        flags: settings by name, already of their types; only those that the user gave.
+        settings: `--set` pairs as text: options of the network.
+    Raises:
+        UserError: a name or value that is not accepted.
+    """
+    spec = find_model(model)
+    values = {field.name: getattr(spec.recipe(data), field.name) for field in fields(Recipe)}
+    given = {name: parse_option(spec, name, text) for name, text in (settings or {}).items()}
+    config = TrainConfig(**{**values, **flags, "model": model, "data": data, "options": {**values["options"], **given}})
+    check(config)
+    return config
+
+
+def parse_value(name: str, kind: Any, text: str) -> Any:
+    """A flag's text as its type.
+
+    Raises:
+        UserError: the text is not of that type.
+    """
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise UserError(f"{name} takes {', '.join(map(str, get_args(kind)))}; not '{text}'")
+        return text
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{name} takes true or false; not '{text}'")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}; not '{text}'") from None
+
+
+def parse_option(spec: ModelSpec, name: str, text: str) -> Any:
+    """A `--set name=value` as the network's option.
+
+    Raises:
+        UserError: the network has no such option, or the value does not fit.
+    """
+    options = spec.options
+    if name not in options:
+        raise unknown("option", name, options, f"(of {spec.name})") if options else UserError(f"{spec.name} has no options")
+    option: Option = options[name]
+    kind = NoneType if option.type is NoneType else option.type
+    value = parse_value(f"--set {name}", kind, text)
+    if option.choices and value not in option.choices:
+        raise UserError(f"--set {name} takes {', '.join(map(str, option.choices))}; not '{text}'")
+    return value
+
+
+def check(config: TrainConfig) -> None:
+    """Refuses settings that cannot work, before anything is downloaded or compiled.
+
+    Raises:
+        UserError: the first thing that is wrong.
+    """
+    for field in fields(config):
+        value, name = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+        low, high = field.metadata["minimum"], field.metadata["maximum"]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} {value} is not a number to train with")
+        if low is not None and value < low:
+            raise UserError(f"{name} {value} is too small; the smallest is {low:g}")
+        if high is not None and value > high:
+            raise UserError(f"{name} {value} is too large; the largest is {high:g}")
+    spec = config.spec
+    if config.loss not in spec.losses:
+        raise UserError(f"--loss {config.loss} does not fit {spec.name}; it takes {', '.join(spec.losses)}")
+    if config.dropout and "dropout" not in spec.options:
+        raise UserError(f"--dropout {config.dropout}: {spec.name} has no dropout; leave the flag out")
+    if config.image_size and config.image_size < spec.min_size:
+        raise UserError(f"--image-size {config.image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
+    if config.warmup and config.schedule == "plateau":
+        raise UserError("--schedule plateau has no warm-up; give --warmup 0")
+    if config.warmup >= config.epochs:
+        raise UserError(f"--warmup {config.warmup:g} leaves nothing of {config.epochs} epochs; give a smaller one")
+    if config.freeze and not config.weights:
+        raise UserError("--freeze trains the last layer of given weights; give --weights RUN too")
+
+
+def network_options(config: TrainConfig) -> dict[str, Any]:
+    """The keyword arguments for the network's `build`."""
+    dropout = {"dropout": config.dropout} if "dropout" in config.spec.options else {}
+    return dropout | dict(config.options)
+
+
+def describe(config: TrainConfig) -> str:
+    """The settings that differ from the plainest recipe, as `name=value`, for one line on a screen."""
+    plain = Recipe()
+    shown = {f.name: getattr(config, f.name) for f in fields(Recipe) if getattr(config, f.name) != getattr(plain, f.name)}
+    return " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in shown.items())

@@ -1,0 +1,39 @@
+"""The kinds of question a network answers. A row each: its finished outputs, its metrics, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app import answers, metrics
+
+Outputs = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the stages need to know of a kind of question.
+
+    Args:
+        outputs: names of the finished outputs, in their order.
+        metric: the key of `measure` that stands for the whole; higher is better.
+        measure: outputs, annotations and classes to figures.
+        answer: outputs, classes and how many to answers.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    metric: str
+    measure: Callable[[Outputs, np.ndarray[Any, Any], Sequence[str]], dict[str, Any]]
+    answer: Callable[[Outputs, Sequence[str], int], list[answers.Answer]]
+
+
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (
+        Objective("classification", ("probabilities",), "accuracy", metrics.classification, answers.classification),
+    )
+}

@@ -1,0 +1,164 @@
+"""The files of a run folder and what each means. Every later stage reads a run through this."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.config import TrainConfig
+from app.deploy import inference_model
+from app.errors import UserError
+from app.objectives import OBJECTIVES, Objective
+from models.lazy import keras
+
+FORMAT = 1
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training's folder.
+
+    config.json      written first: settings, classes, input, data and its fingerprint, versions, git commit
+    history.csv      a row an epoch
+    state.npz        all that resuming needs, of the last whole epoch
+    best.keras       the network with the best validation metric, float32, uncompiled
+    metrics.json     written last: figures on the test split
+    batch.npz        the first training batch as the network saw it: images, labels
+    calibration.npz  training pictures for quantisation: images uint8 [N, H, W, C]
+    heldout.npz      test pictures: images uint8 [N, H, W, C], labels, probabilities (of best.keras)
+    report/          index.html and PNGs
+    tensorboard/     event files
+    """
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def history_file(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state.npz"
+
+    @property
+    def best_file(self) -> Path:
+        return self.folder / "best.keras"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def report_folder(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """config.json as it was written when the run started."""
+        return dict(json.loads(self.config_file.read_text()))
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        return TrainConfig.from_json(self.record["config"])
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.record["classes"])
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network itself (its release takes RGB in any case)."""
+        height, width, channels = self.record["input_shape"]
+        return height, width, channels
+
+    @property
+    def objective(self) -> Objective:
+        return OBJECTIVES[self.record["objective"]]
+
+    @property
+    def finished(self) -> bool:
+        return self.metrics_file.exists()
+
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json."""
+        return dict(json.loads(self.metrics_file.read_text()))
+
+    def arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
+        """The arrays of `batch`, `calibration` or `heldout`."""
+        with np.load(self.folder / f"{name}.npz") as file:
+            return dict(file)
+
+    def network(self) -> Any:
+        """The network with its best weights, giving logits."""
+        return keras.models.load_model(self.best_file, compile=False)
+
+    def inference_model(self) -> Any:
+        """The graph that is evaluated and exported: RGB pixels in, finished outputs out."""
+        return inference_model(self.network(), self.objective.name)
+
+    def write_json(self, file: Path, values: dict[str, Any]) -> None:
+        """Writes whole or not at all."""
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder; `runs/latest` is the newest.
+
+    Raises:
+        UserError: there is no run.
+    """
+    folder = Path(path)
+    if not (folder / "config.json").exists():
+        advice = "train one with: python -m app train lenet5 digits"
+        raise UserError(f"no run in '{path}' (a folder with config.json); {advice}")
+    return Run(folder.resolve())
+
+
+def open_finished_run(path: str | Path) -> Run:
+    """The run in a folder, trained to its end.
+
+    Raises:
+        UserError: there is no run, or it has not ended yet.
+    """
+    run = open_run(path)
+    if not run.finished:
+        raise UserError(f"the run in '{path}' has not ended; finish it with: python -m app train --resume --out {path}")
+    return run
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of `file` when the block ends well: a kill leaves the old file or the new.
+
+    The partial file keeps the ending, because writers choose the format by it.
+    """
+    partial = file.with_name(f".{file.stem}.partial{file.suffix}")
+    try:
+        yield partial
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""The two-convolution network of every first lesson."""
+
+from typing import Any
+
+from models.blocks import Activation, initializer, picture, pool2d
+from models.lazy import keras
+from models.spec import ModelSpec, Recipe, Shape
+
+
+def cnn(input_shape: Shape, classes: int, *, width: int = 32, activation: Activation = "relu", dropout: float = 0.0) -> Any:
+    """Two 3x3 convolutions (32 and 64 maps), each halved by max pooling, then 128 units.
+
+    Shapes: [B, H, W, C] -> [B, classes].
+    """
+    start = initializer(activation)
+    image, x = picture(input_shape)
+    for stage, filters in enumerate((width, 2 * width), start=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation=activation, kernel_initializer=start, name=f"conv{stage}")(
+            x
+        )
+        x = pool2d("max", f"pool{stage}")(x)
+    x = keras.layers.Flatten(name="features")(x)
+    x = keras.layers.Dense(4 * width, activation, kernel_initializer=start, name="hidden")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name="cnn")
+
+
+DIGITS = Recipe(epochs=25, batch_size=32, augment="digits", dropout=0.3)
+MNIST = Recipe(epochs=14, learning_rate=2e-3, weight_decay=0.01, dropout=0.4, label_smoothing=0.05, augment="digits", ema=0.995)
+PHOTOS = Recipe(epochs=30, dropout=0.4, augment="crop+flip")
+
+SPECS = [
+    ModelSpec(
+        name="cnn",
+        title="Two convolutions and a hidden layer",
+        year=1990,
+        paper="after LeCun et al.: Handwritten digit recognition with a back-propagation network. NIPS 1989",
+        build=cnn,
+        input_shape=(28, 28, 1),
+        min_size=4,
+        parameters=421_642,
+        recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST},
+    )
+]
