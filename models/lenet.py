@@ -45,7 +45,7 @@ def _margins(input_shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
 
 DIGITS = Recipe(epochs=30, batch_size=32, learning_rate=3e-3, augment="digits", clean_epochs=0.1)
 MNIST = Recipe(epochs=20, learning_rate=4e-3, warmup=0.7, label_smoothing=0.05, augment="digits", clean_epochs=0.05)
-PHOTOS = Recipe(epochs=35, learning_rate=3e-3, weight_decay=0.01, augment="shift+flip", options={"pooling": "max"})
+PHOTOS = Recipe(epochs=30, learning_rate=5e-3, weight_decay=0.02, augment="shift+flip", options={"pooling": "max"})
 
 SPECS = [
     ModelSpec(

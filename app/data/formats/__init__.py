@@ -1,1 +1,1 @@
-"""."""
+"""File formats of annotated pictures."""

@@ -1,0 +1,196 @@
+"""Augmentation: every picture of a batch changed in its own way, in vectorised numpy, decided by the generator alone.
+
+An operation takes pictures float32 [B, H, W, C] in 0..255, soft targets float32 [B, classes] and a generator, and
+gives new pictures and targets. A policy is a sequence of operations; `--augment` joins policies and operations by +.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from app.data.spec import Array
+from app.errors import unknown
+
+Operation = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
+
+
+def shift(
+    images: Array, targets: Array, rng: np.random.Generator, *, share: float = 0.0625, mode: str = "edge"
+) -> tuple[Array, Array]:
+    """Moves by up to `share` of the side, whole pixels; what comes in repeats the edge (or is black: `constant`).
+
+    Source: padding and random cropping, He et al. 2015, section 4.2 (there 4 of 32 pixels).
+    """
+    batch, height, width, _ = images.shape
+    down, across = max(1, round(share * height)), max(1, round(share * width))
+    padded = np.pad(images, ((0, 0), (down, down), (across, across), (0, 0)), mode=mode)  # type: ignore[call-overload]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    chosen = windows[np.arange(batch), rng.integers(0, 2 * down + 1, batch), rng.integers(0, 2 * across + 1, batch)]
+    return np.ascontiguousarray(chosen.transpose(0, 2, 3, 1)), targets
+
+
+def flip(images: Array, targets: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Mirrors half of the pictures, left to right."""
+    mirrored = rng.random(len(images)) < 0.5
+    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images), targets
+
+
+def affine(
+    images: Array,
+    targets: Array,
+    rng: np.random.Generator,
+    *,
+    degrees: float = 12.0,
+    scale: float = 0.12,
+    shear: float = 0.15,
+    share: float = 0.07,
+) -> tuple[Array, Array]:
+    """Turns, scales each axis, shears and moves, by bilinear interpolation; what comes in is black.
+
+    Args:
+        degrees, scale, shear: the most in either direction.
+        share: the most it moves, of the side.
+    """
+    batch, height, width, channels = images.shape
+    angle = np.deg2rad(rng.uniform(-degrees, degrees, batch))
+    stretch = 1 + rng.uniform(-scale, scale, (2, batch))
+    slant = rng.uniform(-shear, shear, batch)
+    moved = rng.uniform(-share, share, (batch, 2, 1)) * [[height], [width]]
+    cos, sin = np.cos(angle), np.sin(angle)
+    # Where each pixel of the result comes from: rotation after shear, each axis scaled, around the centre.
+    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]]) / stretch[:, None]
+    rows, columns = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    grid = np.stack([rows.ravel(), columns.ravel()])
+    centre = np.array([[(height - 1) / 2], [(width - 1) / 2]])
+    places = (back.transpose(2, 0, 1) @ grid + centre + moved).astype(np.float32)
+    return _sampled(images, places).reshape(batch, height, width, channels), targets
+
+
+def _sampled(images: Array, places: Array) -> Array:
+    """Bilinear values at fractional rows and columns, 0 outside. Shapes: [B, H, W, C], [B, 2, P] -> [B, P, C]."""
+    batch, height, width, channels = images.shape
+    padded = np.zeros((batch, height + 2, width + 2, channels), np.float32)
+    padded[:, 1:-1, 1:-1] = images
+    pixels = padded.reshape(-1, channels)
+    corner = np.floor(places).astype(np.int32)
+    part = places - corner
+    first = np.arange(batch, dtype=np.int32)[:, None] * ((height + 2) * (width + 2))
+    result = np.zeros((batch, places.shape[2], channels), np.float32)
+    for down in (0, 1):
+        row = np.clip(corner[:, 0] + 1 + down, 0, height + 1) * (width + 2) + first
+        row_weight = part[:, 0] if down else 1 - part[:, 0]
+        for across in (0, 1):
+            column = np.clip(corner[:, 1] + 1 + across, 0, width + 1)
+            weight = row_weight * (part[:, 1] if across else 1 - part[:, 1])
+            result += pixels[row + column] * weight[..., None]
+    return result
+
+
+def colour(
+    images: Array,
+    targets: Array,
+    rng: np.random.Generator,
+    *,
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    saturation: float = 0.2,
+) -> tuple[Array, Array]:
+    """Changes brightness, contrast and (of RGB pictures) saturation, each by up to the given share."""
+
+    def factor(most: float) -> Array:
+        return rng.uniform(1 - most, 1 + most, (len(images), 1, 1, 1)).astype(np.float32)
+
+    bright, steep, vivid = factor(brightness), factor(contrast), factor(saturation)
+    images = images * bright
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    images = mean + (images - mean) * steep
+    if images.shape[3] == 3:
+        grey = (images @ LUMINANCE)[..., None]
+        images = grey + (images - grey) * vivid
+    return images.clip(0, 255), targets
+
+
+def cutout(images: Array, targets: Array, rng: np.random.Generator, *, share: float = 0.25) -> tuple[Array, Array]:
+    """Covers a square of `share` of the side, anywhere, with the picture's mean.
+
+    Source: DeVries and Taylor 2017.
+    """
+    inside = _squares(images.shape, np.full(len(images), share), rng)
+    return np.where(inside, images.mean(axis=(1, 2), keepdims=True), images), targets
+
+
+def mixup(images: Array, targets: Array, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[Array, Array]:
+    """Blends every picture and its target with those of another one of the batch.
+
+    Source: Zhang et al. 2018.
+    """
+    share = rng.beta(alpha, alpha, len(images)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    other = rng.permutation(len(images))
+    here = share[:, None, None, None]
+    return images * here + images[other] * (1 - here), _blended(targets, other, share)
+
+
+def cutmix(images: Array, targets: Array, rng: np.random.Generator, *, alpha: float = 1.0) -> tuple[Array, Array]:
+    """Puts a square of another picture of the batch into every picture; targets are mixed by area.
+
+    Source: Yun et al. 2019.
+    """
+    inside = _squares(images.shape, np.sqrt(1 - rng.beta(alpha, alpha, len(images))), rng)
+    other = rng.permutation(len(images))
+    share = 1 - inside.mean(axis=(1, 2, 3), dtype=np.float32)
+    return np.where(inside, images[other], images), _blended(targets, other, share)
+
+
+def _squares(shape: Sequence[int], share: Array, rng: np.random.Generator) -> Array:
+    """Where a box of `share` of each side lies, its centre anywhere. Shapes: [B, H, W, C], [B] -> bool [B, H, W, 1]."""
+    batch, height, width, _ = shape
+
+    def within(pixels: int) -> Array:
+        centre = rng.uniform(0, pixels, (batch, 1))
+        apart: Array = np.abs(np.arange(pixels) + 0.5 - centre) <= share[:, None] * pixels / 2
+        return apart
+
+    return (within(height)[:, :, None] & within(width)[:, None, :])[..., None]
+
+
+def _blended(targets: Array, other: Array, share: Array) -> Array:
+    mixed: Array = targets * share[:, None] + targets[other] * (1 - share[:, None])
+    return mixed.astype(np.float32)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "shift": shift,
+    "flip": flip,
+    "affine": affine,
+    "colour": colour,
+    "cutout": cutout,
+    "mixup": mixup,
+    "cutmix": cutmix,
+}
+POLICIES: dict[str, tuple[Operation, ...]] = {
+    "none": (),
+    "digits": (affine,),
+    "crop": (partial(shift, share=0.125, mode="constant"),),
+    "photos": (partial(affine, degrees=10.0, scale=0.2, shear=0.1, share=0.1), flip, colour),
+    "strong": (partial(affine, degrees=15.0, scale=0.3, shear=0.2, share=0.15), flip, colour, cutout, mixup),
+}
+
+
+def find_policy(text: str) -> tuple[Operation, ...]:
+    """The operations of `crop+flip+cutout`: policies and operations in the order given.
+
+    Raises:
+        UserError: a part has no such name.
+    """
+    known = POLICIES | {name: (operation,) for name, operation in OPERATIONS.items()}
+    found: tuple[Operation, ...] = ()
+    for name in text.split("+"):
+        if name not in known:
+            raise unknown("augmentation", name, known)
+        found += known[name]
+    return found

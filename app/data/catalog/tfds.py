@@ -1,0 +1,185 @@
+"""Data sets of TensorFlow Datasets, read at random without TensorFlow (`tfds.data_source`).
+
+Where they lie, and where downloads go: `TFDS_DATA_DIR`, or ~/tensorflow_datasets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.data.cache import cached
+from app.data.spec import SPLITS, Array, DataSpec, Pictures, Source, SplitName
+from app.data.splits import complete
+from app.errors import UserError, unknown
+
+PREFIX = "tfds:"
+ALIASES: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("validation", "val", "dev"), "test": ("test",)}
+
+
+def load(split_seed: int, *, name: str, dataset: str, turned: bool = False, label: str = "label") -> Source:
+    """A classification set of TFDS, prepared already or downloaded now.
+
+    Args:
+        name: what the run calls it.
+        dataset: TFDS' name, with `/config` if it has several.
+        turned: pictures are stored with rows and columns exchanged, as EMNIST's are.
+        label: the feature that is the class.
+    Raises:
+        UserError: TFDS knows no such set, it has no pictures with a class, or it cannot be downloaded.
+    """
+    builder = prepared_builder(dataset)
+    features = builder.info.features
+    if "image" not in features or label not in features or not hasattr(features[label], "num_classes"):
+        raise UserError(f"{PREFIX}{dataset} has no features 'image' and '{label}' (a class); choose a classification set")
+    shape = features["image"].shape
+    found: dict[SplitName, Pictures] = {}
+    for split in SPLITS:
+        for alias in ALIASES[split]:
+            if alias in builder.info.splits:
+                found[split] = _pictures(builder, alias, label, turned)
+                break
+    if "train" not in found:
+        raise UserError(f"{PREFIX}{dataset} has no split 'train'; it has {', '.join(builder.info.splits)}")
+    return Source(
+        name=name,
+        classes=tuple(features[label].names or map(str, range(features[label].num_classes))),
+        splits=complete(found, split_seed),
+        channels=1 if shape[-1] == 1 else 3,
+        size=(shape[0], shape[1]) if shape[0] and shape[1] else None,
+        fingerprint=_fingerprint(builder, found, split_seed),
+    )
+
+
+def prepared_builder(dataset: str) -> Any:
+    """The TFDS builder of a data set that lies on this machine in random-access form; it is downloaded if it does not.
+
+    Raises:
+        UserError: no such set, or no way to download it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = _quietly(lambda: tfds.builder(dataset, try_gcs=False, file_format="array_record"))
+    except tfds.core.DatasetNotFoundError:
+        raise unknown("TFDS data set", dataset, tfds.list_builders(with_community_datasets=False)) from None
+    except ValueError as error:
+        raise UserError(f"{PREFIX}{dataset}: {_first_line(error)}") from None
+    if _is_prepared(builder):
+        return builder
+    place = f"not prepared in {_shown(builder.data_dir_root)}"
+    if not _online():
+        raise UserError(f"{PREFIX}{dataset} is {place}, and there is no network to download it; set TFDS_DATA_DIR or go online")
+    try:
+        builder.download_and_prepare(file_format="array_record")
+    except (OSError, tfds.download.DownloadError, tfds.download.manager.NonMatchingChecksumError, AssertionError) as error:
+        raise UserError(f"{PREFIX}{dataset} is {place} and could not be downloaded: {_first_line(error)}") from None
+    except ImportError as error:
+        raise UserError(f"{PREFIX}{dataset} is {place}; preparing it needs a package: {_first_line(error)}") from None
+    return builder
+
+
+def _is_prepared(builder: Any) -> bool:
+    return bool(builder.is_prepared()) and builder.info.file_format.value == "array_record"
+
+
+def _online() -> bool:
+    """Whether a name can be looked up and reached at all: told in seconds, where TFDS would retry for minutes."""
+    try:
+        with socket.create_connection(("www.tensorflow.org", 443), timeout=5):
+            return True
+    except OSError:
+        return any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
+
+
+def _pictures(builder: Any, split: str, label: str, turned: bool) -> Pictures:
+    rows = _quietly(lambda: builder.as_data_source(split=split, decoders={"image": _skip_decoding()}))
+
+    def fill(folder: Path) -> None:
+        np.save(folder / "labels.npy", np.array([row[label] for row in rows], np.int64))
+
+    key = hashlib.sha256(json.dumps([_facts(builder), split, label]).encode()).hexdigest()[:16]
+    labels = np.load(cached(f"labels-{key}", fill) / "labels.npy")
+    read: Callable[[int], bytes | Array] = partial(_read, rows, turned)
+    return Pictures(read, labels, [f"{split} {i}" for i in range(len(labels))])
+
+
+def _read(rows: Any, turned: bool, index: int) -> bytes | Array:
+    encoded = bytes(rows[index]["image"])
+    if not turned:
+        return encoded
+    from PIL import Image
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.swapaxes(np.asarray(image), 0, 1)
+
+
+def _skip_decoding() -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.decode.SkipDecoding()
+
+
+def _fingerprint(builder: Any, splits: dict[SplitName, Pictures], split_seed: int) -> str:
+    facts = [_facts(builder), split_seed, {name: len(pictures) for name, pictures in splits.items()}]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _facts(builder: Any) -> list[Any]:
+    """Name, version and files of what lies prepared: enough to notice another preparation without reading it."""
+    files = sorted((path.name, path.stat().st_size) for path in Path(builder.data_path).glob("*array_record*"))
+    return [builder.info.full_name, files]
+
+
+def _quietly(act: Callable[[], Any]) -> Any:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        return act()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _shown(folder: Any) -> str:
+    return str(folder).replace(str(Path.home()), "~", 1)
+
+
+def _row(
+    name: str, title: str, classes: int, pictures: str, size: str, download: str, source: str, verified: bool = False, **more: Any
+) -> DataSpec:
+    opener = partial(load, **{"name": name, "dataset": name, **more})
+    return DataSpec(name, title, classes, pictures, size, download, source, opener, verified)
+
+
+DATASETS = [
+    _row("mnist", "MNIST", 10, "60,000 + 10,000", "28x28 grey", "11 MB", "LeCun et al. 1998", verified=True),
+    _row("fashion_mnist", "Fashion-MNIST", 10, "60,000 + 10,000", "28x28 grey", "29 MB", "Xiao et al. 2017, MIT"),
+    _row("kmnist", "Kuzushiji-MNIST", 10, "60,000 + 10,000", "28x28 grey", "20 MB", "Clanuwat et al. 2018, CC BY-SA 4.0"),
+    _row(
+        "emnist",
+        "EMNIST balanced",
+        47,
+        "112,800 + 18,800",
+        "28x28 grey",
+        "536 MB",
+        "Cohen et al. 2017",
+        dataset="emnist/balanced",
+        turned=True,
+    ),  # fmt: skip
+    _row("cifar10", "CIFAR-10", 10, "50,000 + 10,000", "32x32 colour", "162 MB", "Krizhevsky 2009", verified=True),
+    _row("cifar100", "CIFAR-100", 100, "50,000 + 10,000", "32x32 colour", "161 MB", "Krizhevsky 2009"),
+    _row("svhn_cropped", "Street View House Numbers", 10, "73,257 + 26,032", "32x32 colour", "1.5 GB", "Netzer et al. 2011"),
+    _row("tf_flowers", "Flowers", 5, "3,670", "any colour", "218 MB", "TensorFlow team 2019, CC BY"),
+    _row("oxford_iiit_pet", "Oxford-IIIT Pet", 37, "3,680 + 3,669", "any colour", "773 MB", "Parkhi et al. 2012, CC BY-SA 4.0"),
+    _row("imagenette", "Imagenette", 10, "9,469 + 3,925", "any colour", "98 MB", "Howard 2019", dataset="imagenette/160px-v2"),
+]

@@ -1,0 +1,100 @@
+"""From what the user calls the data to the data: a name, `tfds:<name>`, a folder or a .npz file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import app.data.catalog
+from app.config import TrainConfig
+from app.data.spec import SPLITS, Dataset, DataSpec, Pictures, Source
+from app.data.splits import stratified
+from app.errors import UserError, unknown
+
+PREFIX = "tfds:"
+
+
+@cache
+def all_datasets() -> dict[str, DataSpec]:
+    """All data sets that have a name, those without download first."""
+    found = {}
+    for module in pkgutil.iter_modules(app.data.catalog.__path__):
+        for spec in importlib.import_module(f"app.data.catalog.{module.name}").DATASETS:
+            found[spec.name] = spec
+    return dict(sorted(found.items(), key=lambda item: item[1].download != "none"))
+
+
+def check_name(data: str) -> None:
+    """Refuses data that cannot be there, without loading anything.
+
+    Raises:
+        UserError: no such name, folder or file.
+    """
+    if data in all_datasets() or data.startswith(PREFIX):
+        return
+    path = Path(data).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".npz"):
+        return
+    if path.is_file():
+        raise UserError(f"{data} is a file; data is a name, tfds:<name>, a folder of pictures or a .npz file")
+    if len(path.parts) > 1 or path.suffix:
+        raise UserError(f"there is no {data}; data is a name, tfds:<name>, a folder of pictures or a .npz file")
+    raise unknown("data set", data, all_datasets(), "(python -m app datasets lists them; a folder or .npz works too)")
+
+
+def open_source(data: str, split_seed: int) -> Source:
+    """The pictures and classes, not yet decoded.
+
+    Raises:
+        UserError: the data cannot be found, downloaded or understood.
+    """
+    check_name(data)
+    if data in all_datasets():
+        return all_datasets()[data].open(split_seed)
+    if data.startswith(PREFIX):
+        from app.data.catalog import tfds
+
+        name = data.removeprefix(PREFIX)
+        return tfds.load(split_seed, name=name.replace("/", "_"), dataset=name)
+    path = Path(data).expanduser()
+    if path.is_dir():
+        from app.data import folders
+
+        return folders.load(path, split_seed)
+    from app.data.formats import npz
+
+    return npz.load(path, split_seed)
+
+
+def load_data(config: TrainConfig, say: Callable[[str], None]) -> Dataset:
+    """The data of a training: decoded, checked, and with everything that was left out told.
+
+    Raises:
+        UserError: it cannot be had, or `--strict` and something would be left out.
+    """
+    from app.data.decode import decode
+
+    source = open_source(config.data, config.split_seed)
+    if config.limit:
+        limited = {name: _limited(source.splits[name], config.limit, config.split_seed) for name in SPLITS}
+        source = replace(source, splits=limited, fingerprint=f"{source.fingerprint}-{config.limit}")
+    side = config.image_size or config.spec.size_for(source.size)
+    dataset = decode(source, side, side, say)
+    for item in dataset.left_out:
+        say(f"left out: {item}")
+    if config.strict and dataset.left_out:
+        raise UserError(f"--strict: {len(dataset.left_out)} things in {config.data} would be left out; mend or remove them")
+    twice = dataset.in_two_splits
+    if twice["equal"] or twice["near"]:
+        say(f"warning: pictures that stand in two splits: {twice['equal']} equal, {twice['near']} nearly; the test may flatter")
+    return dataset
+
+
+def _limited(pictures: Pictures, limit: int, seed: int) -> Pictures:
+    if len(pictures) <= limit:
+        return pictures
+    return pictures.take(stratified(pictures.labels, limit, seed)[1])

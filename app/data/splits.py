@@ -1,0 +1,41 @@
+"""Drawing held-out pictures from a set: stratified, and decided by a seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from app.data.spec import Array, Pictures, SplitName
+
+HELD_OUT: Mapping[SplitName, float] = {"val": 0.1, "test": 0.15}  # shares of all pictures, where a folder has no such split
+VALIDATION_CAP = 5000  # pictures; more would take from the training without making the choice of weights surer
+
+
+def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
+    """Indices of the rest and of `count` pictures, drawn so that every class keeps its share.
+
+    Each class gives one at least, and keeps one at least: with many tiny classes the count differs.
+    Shapes: int [N] -> int [N - count], int [count], both sorted.
+    """
+    rng = np.random.default_rng((seed, len(labels), 7))
+    names, sizes = np.unique(labels, return_counts=True)
+    exact = sizes * (count / max(1, len(labels)))
+    quotas = np.floor(exact).astype(int)
+    quotas[np.argsort(quotas - exact, kind="stable")[: count - quotas.sum()]] += 1  # the largest remainders
+    quotas = np.minimum(np.maximum(quotas, 1), sizes - 1)
+    drawn = [rng.permutation(np.flatnonzero(labels == name))[:quota] for name, quota in zip(names, quotas, strict=True)]
+    held = np.sort(np.concatenate(drawn)) if drawn else np.array([], np.int64)
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def complete(splits: Mapping[SplitName, Pictures], seed: int) -> dict[SplitName, Pictures]:
+    """The splits with those that are missing drawn from train: first test, then val (at most 5,000 pictures)."""
+    found = dict(splits)
+    total = sum(len(pictures) for pictures in found.values())
+    for name in ("test", "val"):
+        if name not in found:
+            count = round(HELD_OUT[name] * total)
+            rest, held = stratified(found["train"].labels, min(count, VALIDATION_CAP) if name == "val" else count, seed)
+            found[name], found["train"] = found["train"].take(held), found["train"].take(rest)
+    return found

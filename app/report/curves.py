@@ -1,0 +1,108 @@
+"""The course of a training, and of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from app.report.history import Array, History
+from app.report.style import COLOURS, RATE, TRAINING, VALIDATION, drawable, picture
+
+WIDE = 20  # ratio of the largest to the smallest loss from which a linear axis would hide the end of the training
+FEW = 40  # epochs that still leave room for a dot each
+MARKERS = "osD^vPX"  # one fewer than the colours: run 9 shares the first's colour, not its mark
+
+
+def draw_curves(history: History, metric: str, best_epoch: int | None, file: Path) -> None:
+    """Loss, metric and learning rate of every epoch, one above the other, with the best epoch marked."""
+    with picture(file, height=6.2) as figure:
+        loss, score, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
+        for axes, name in ((loss, "loss"), (score, metric)):
+            axes.set_title(name)
+            for column, label, colour, dashes in (
+                (name, "training", TRAINING, "--"),
+                (f"val_{name}", "validation", VALIDATION, "-"),
+            ):
+                axes.plot(history.epochs, history.column(column), dashes, color=colour, label=label, **_dots(history))
+        _fit_loss(loss, history)
+        _in_percent(score)
+        rate.plot(history.epochs, history.column("learning_rate"), color=RATE, **_dots(history))
+        rate.set_title("learning rate")
+        rate.set_ylim(bottom=0)
+        rate.yaxis.set_major_locator(MaxNLocator(3))
+        rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        _in_epochs(rate)
+        if best_epoch is not None:
+            _mark(figure, (loss, score, rate), history, metric, best_epoch)
+        handles, labels = loss.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
+
+
+def draw_comparison(histories: Mapping[str, History], metric: str, file: Path) -> None:
+    """The metric of every run by epoch, and below it the error on a logarithmic axis, which tells good runs apart."""
+    legend_rows = len(histories) + 1
+    with picture(file, height=5.6 + 0.19 * legend_rows, width=6.4) as figure:
+        score, error = figure.subplots(2, 1, sharex=True)
+        score.set_title(metric)
+        error.set_title(f"error (1 - {metric})")
+        handles: list[Any] = []
+        for index, (name, history) in enumerate(histories.items()):
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            dots = {"marker": marker, "markersize": 4, "markevery": max(1, len(history) // 10)}
+            for axes, value in ((score, lambda shares: shares), (error, lambda shares: _no_zeros(1 - shares))):
+                axes.plot(history.epochs, value(history.column(metric)), "--", color=colour, linewidth=0.9, alpha=0.8)
+                axes.plot(history.epochs, value(history.column(f"val_{metric}")), "-", color=colour, **dots)
+            label = drawable(name, f"run {index + 1}")
+            handles.append(Line2D([], [], color=colour, marker=marker, markersize=4, label=label))
+        handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.9, label="dashed: the same run in training"))
+        _in_percent(score)
+        _logarithmic(error, lambda value: f"{100 * value:g} %")
+        _in_epochs(error)
+        figure.legend(handles=handles, loc="outside lower left")
+
+
+def _mark(figure: Any, panels: tuple[Any, ...], history: History, metric: str, best_epoch: int) -> None:
+    for axes in panels:
+        axes.axvline(best_epoch, color="#777777", linewidth=0.8, linestyle=":")
+    for axes, name in ((panels[0], "val_loss"), (panels[1], f"val_{metric}")):
+        if (value := history.at(best_epoch, name)) is not None:
+            axes.plot([best_epoch], [value], "o", color=VALIDATION, markersize=7, markerfacecolor="none", markeredgewidth=1.6)
+    figure.text(0.99, 0.994, f"dotted: best epoch, {best_epoch}", ha="right", va="top", color="#444444")
+
+
+def _dots(history: History) -> dict[str, Any]:
+    return {"marker": "o", "markersize": 2.5} if len(history) <= FEW else {}
+
+
+def _no_zeros(error: Array) -> Array:
+    """An error of 0 has no place on a logarithmic axis: it is drawn at half of the smallest other."""
+    positive = error[error > 0]
+    return np.maximum(error, positive.min() / 2) if len(positive) else np.full(len(error), np.nan)
+
+
+def _fit_loss(axes: Any, history: History) -> None:
+    values = np.concatenate([history.column("loss"), history.column("val_loss")])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
+        _logarithmic(axes, lambda value: f"{value:g}")
+
+
+def _logarithmic(axes: Any, write: Any) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: write(float(f"{value:.3g}"))))
+
+
+def _in_percent(axes: Any) -> None:
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
+
+
+def _in_epochs(axes: Any) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

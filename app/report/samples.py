@@ -1,0 +1,124 @@
+"""Single pictures: the mistakes of which the network was surest, and the first batch as it saw it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.report.style import WIDTH, class_labels, picture
+
+Array = np.ndarray[Any, Any]
+COLUMNS = 4
+MOST_TILES = 16
+LINE = 15  # characters that fit under a tile
+NOTICED = 0.005  # a smaller share of a target is not worth its place
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Pictures that were taken for something else, the surest first: images uint8 [M, H, W, C]; of how many in all."""
+
+    images: Array
+    truths: Array
+    taken_for: Array
+    probabilities: Array
+    total: int
+
+    def captions(self, classes: Sequence[str]) -> list[str]:
+        """`is 7, taken for 1, 98 %`"""
+        rows = zip(self.truths, self.taken_for, self.probabilities, strict=True)
+        return [f"is {classes[truth]}, taken for {classes[other]}, {sure}" for truth, other, sure in _sure(rows)]
+
+
+def _sure(rows: Any) -> list[tuple[int, int, str]]:
+    # "100 %" would say that there was no doubt at all.
+    return [(truth, other, f"{100 * p:.0f} %" if p < 0.995 else "over 99 %") for truth, other, p in rows]
+
+
+def find_mistakes(images: Array, labels: Array, probabilities: Array) -> Mistakes:
+    """The mistakes among held-out pictures.
+
+    Shapes: [N, H, W, C], int [N], [N, classes].
+    """
+    answers, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != labels)
+    shown = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_TILES]
+    return Mistakes(images[shown], labels[shown], answers[shown], sure[shown], len(wrong))
+
+
+def target_captions(targets: Array, classes: Sequence[str], smoothing: float = 0.0) -> list[str]:
+    """The label of each picture, or those that were mixed with their shares: `3 70 % 8 30 %`.
+
+    Label smoothing says nothing of a picture, so it is taken out again where the targets have it.
+
+    Shapes: [N, classes].
+    """
+    floor = smoothing / targets.shape[1]
+    if floor and targets.min() >= floor - 1e-6:
+        targets = (targets - floor) / (1 - smoothing)
+    return [_target_caption(row, classes) for row in targets]
+
+
+def _target_caption(row: Array, classes: Sequence[str]) -> str:
+    order = [c for c in np.argsort(-row, kind="stable")[:3] if row[c] > NOTICED]
+    if not order:
+        return "no label"
+    if len(order) == 1 and row[order[0]] > 1 - NOTICED:
+        return classes[order[0]]
+    return " ".join(f"{classes[c]} {100 * row[c]:.0f} %" for c in order)
+
+
+def draw_mistakes(mistakes: Mistakes, classes: Sequence[str], file: Path) -> None:
+    """The surest mistakes with what they are and what they were taken for."""
+    draw_tiles(mistakes.images, mistakes.captions(class_labels(classes)), file)
+
+
+def draw_batch(images: Array, targets: Array, classes: Sequence[str], smoothing: float, file: Path) -> None:
+    """The first pictures of a batch, with the labels they were learnt under.
+
+    Shapes: 0..255 [N, H, W, C], [N, classes].
+    """
+    captions = target_captions(targets[:MOST_TILES], class_labels(classes), smoothing)
+    draw_tiles(images[:MOST_TILES], captions, file)
+
+
+def draw_tiles(images: Array, captions: Sequence[str], file: Path) -> None:
+    """Pictures in rows of four, each with its caption below it.
+
+    Shapes: 0..255 [N, H, W, C], N of at least 1.
+    """
+    lines = [textwrap.wrap(caption, LINE) for caption in captions]
+    rows = -(-len(images) // COLUMNS)
+    pitch = WIDTH / COLUMNS
+    ratio = min(2.0, max(0.5, images.shape[1] / images.shape[2]))
+    tile_height = (pitch - 0.12) * ratio + 0.16 * max(map(len, lines)) + 0.12
+    with picture(file, height=rows * tile_height + 0.08) as figure:
+        figure.set_layout_engine("none")
+        for index, (image, text) in enumerate(zip(images, lines, strict=True)):
+            row, column = divmod(index, COLUMNS)
+            top = 0.06 + row * tile_height
+            height = (pitch - 0.12) * ratio
+            axes = _place(figure, column * pitch + 0.06, top, pitch - 0.12, height)
+            _show(axes, image)
+            axes.text(0.5, -0.03, "\n".join(text), transform=axes.transAxes, ha="center", va="top", fontsize=8.5)
+
+
+def _place(figure: Any, left: float, top: float, width: float, height: float) -> Any:
+    """Axes at a place in inches from the upper left corner."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def _show(axes: Any, image: Array) -> None:
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3], cmap="gray", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#BBBBBB", linewidth=0.6)
