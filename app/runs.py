@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,3 +163,16 @@ def replacing(file: Path) -> Iterator[Path]:
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Makes sure that the disk of a folder has room.
+
+    Args:
+        needed: bytes.
+    Raises:
+        UserError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(f"{folder} has {free / 2**20:.0f} MiB free, and {needed / 2**20:.0f} MiB are needed; make room")

@@ -52,7 +52,7 @@ def _fill(folder: Path, source: Source, shape: tuple[int, int, int], say: Callab
     total = sum(len(pictures) for pictures in source.splits.values())
     say(f"reading {total:,} pictures of {source.name} at {shape[1]}x{shape[0]}, once; later trainings find them in the cache")
     left_out: list[LeftOut] = []
-    images = {}
+    images: dict[str, Array] = {}
     for name in SPLITS:
         images[name] = _decode_split(folder, name, source.splits[name], shape, left_out)
     in_two_splits = count_in_two_splits(images)

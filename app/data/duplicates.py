@@ -51,12 +51,13 @@ def _signatures(images: Array) -> Array:
         grids[i : i + CHUNK] = (down @ grey @ across).reshape(len(grey), -1)
     grids -= grids.mean(axis=1, keepdims=True)
     length = np.linalg.norm(grids, axis=1, keepdims=True)
-    return np.divide(grids, length, out=np.zeros_like(grids), where=length > CELLS)
+    signatures: Array = np.divide(grids, length, out=np.zeros_like(grids), where=length > CELLS)
+    return signatures
 
 
 def _shares(pixels: int) -> Array:
     """The share of each pixel in each cell. Shapes: float32 [cells, pixels], rows sum to 1."""
     edges = np.linspace(0, pixels, CELLS + 1)
     overlap = np.minimum(edges[1:, None], np.arange(1, pixels + 1)) - np.maximum(edges[:-1, None], np.arange(pixels))
-    shares: Array = overlap.clip(0).astype(np.float32)
-    return shares / shares.sum(axis=1, keepdims=True)
+    shares: Array = overlap.clip(0) / overlap.clip(0).sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.splits import complete
 from app.data.spec import LeftOut, Pictures, Source, SplitName
+from app.data.splits import complete
 from app.errors import UserError
 from app.images import EXTENSIONS
 

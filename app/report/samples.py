@@ -32,12 +32,12 @@ class Mistakes:
     def captions(self, classes: Sequence[str]) -> list[str]:
         """`is 7, taken for 1, 98 %`"""
         rows = zip(self.truths, self.taken_for, self.probabilities, strict=True)
-        return [f"is {classes[truth]}, taken for {classes[other]}, {sure}" for truth, other, sure in _sure(rows)]
+        return [f"is {classes[truth]}, taken for {classes[other]}, {_sure(probability)}" for truth, other, probability in rows]
 
 
-def _sure(rows: Any) -> list[tuple[int, int, str]]:
-    # "100 %" would say that there was no doubt at all.
-    return [(truth, other, f"{100 * p:.0f} %" if p < 0.995 else "over 99 %") for truth, other, p in rows]
+def _sure(probability: float) -> str:
+    """Never 100 %: that would say that there was no doubt at all."""
+    return "over 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
 def find_mistakes(images: Array, labels: Array, probabilities: Array) -> Mistakes:
@@ -69,7 +69,7 @@ def _target_caption(row: Array, classes: Sequence[str]) -> str:
     if not order:
         return "no label"
     if len(order) == 1 and row[order[0]] > 1 - NOTICED:
-        return classes[order[0]]
+        return str(classes[order[0]])
     return " ".join(f"{classes[c]} {100 * row[c]:.0f} %" for c in order)
 
 

@@ -26,7 +26,6 @@ class LiteRtRunner:
             if not signatures:
                 raise UserError(f"{path} has no signature that names its tensors; export it again")
             self._signature = self._interpreter.get_signature_runner(next(iter(signatures)))
-            self._interpreter.allocate_tensors()
         [(self.input_name, self._input)] = self._signature.get_input_details().items()
         self._outputs = self._signature.get_output_details()
         self.input_shape = picture_shape([int(side) for side in self._input["shape"]], path)
@@ -54,7 +53,8 @@ def quantised(values: np.ndarray[Any, Any], details: dict[str, Any]) -> np.ndarr
     if not np.issubdtype(kind, np.integer):
         return values.astype(kind)
     limits = np.iinfo(kind)
-    return np.clip(np.rint(values / (scale or 1)) + zero, limits.min, limits.max).astype(kind)
+    stored: np.ndarray[Any, Any] = np.clip(np.rint(values / (scale or 1)) + zero, limits.min, limits.max).astype(kind)
+    return stored
 
 
 def real_numbers(stored: np.ndarray[Any, Any], details: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -62,7 +62,8 @@ def real_numbers(stored: np.ndarray[Any, Any], details: dict[str, Any]) -> np.nd
     scale, zero = details["quantization"]
     if not np.issubdtype(stored.dtype, np.integer) or not scale:
         return stored.astype(np.float32)
-    return (stored.astype(np.float32) - zero) * np.float32(scale)
+    values: np.ndarray[Any, Any] = (stored.astype(np.float32) - zero) * np.float32(scale)
+    return values
 
 
 def open_file(path: Path) -> LiteRtRunner:

@@ -175,7 +175,7 @@ DATASETS = [
         "Cohen et al. 2017",
         dataset="emnist/balanced",
         turned=True,
-    ),  # fmt: skip
+    ),
     _row("cifar10", "CIFAR-10", 10, "50,000 + 10,000", "32x32 colour", "162 MB", "Krizhevsky 2009", verified=True),
     _row("cifar100", "CIFAR-100", 100, "50,000 + 10,000", "32x32 colour", "161 MB", "Krizhevsky 2009"),
     _row("svhn_cropped", "Street View House Numbers", 10, "73,257 + 26,032", "32x32 colour", "1.5 GB", "Netzer et al. 2011"),

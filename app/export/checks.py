@@ -1,0 +1,183 @@
+"""Runs a file that was just converted, and refuses what is not the network that was trained."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app import metrics
+from app.deploy import INPUT
+from app.errors import UserError
+from app.export.bounds import ANSWERS, DIFFERENCE
+from app.export.converters import Variant
+from app.images import with_channels
+from app.objectives import Objective
+from app.release import Artifact, hashes, size
+from app.runners import FORMATS, Outputs, Runner, open_file, run_pictures
+
+WARM_UPS, TIMED_RUNS = 3, 30
+BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
+OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
+TENSOR_BYTES = 2 * 1024  # of every array of weights, for its operators and scales
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the files of a release are compared with.
+
+    Args:
+        pictures, labels: the run's held-out ones.
+        reference: what Keras answers to these pictures.
+        weights: parameters of the inference model.
+        tensors: how many arrays they are in.
+        bounds: by precision.
+    """
+
+    pictures: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    reference: Outputs
+    objective: Objective
+    classes: tuple[str, ...]
+    weights: int
+    tensors: int
+    bounds: dict[str, float]
+
+    @property
+    def metric(self) -> float:
+        """Keras's own."""
+        return self.measure(self.reference)
+
+    def measure(self, outputs: Outputs) -> float:
+        """The objective's metric of some outputs."""
+        return float(self.objective.measure(outputs, self.labels, self.classes)[self.objective.metric])
+
+
+def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
+    """What a file was measured to do on every held-out picture.
+
+    Raises:
+        UserError: it is out of bounds, or not what its format and name promise.
+    """
+    check_size(trial, variant, path)
+    if variant.format == "tflite":
+        check_operators(path)
+    runner = open_file(path, variant.format)
+    check_names(trial, path.name, runner, runner.run(with_channels(trial.pictures[:1], 3).astype(np.float32)))
+    outputs = run_pictures(runner, trial.pictures)
+    artifact = Artifact(
+        path=variant.path,
+        format=variant.format,
+        precision=variant.precision,
+        runtime=FORMATS[variant.format].runtime,
+        sha256=hashes(path),
+        bytes=size(path),
+        metric=trial.measure(outputs),
+        agreement=metrics.agreement(outputs[trial.objective.outputs[0]], trial.reference[trial.objective.outputs[0]]),
+        max_difference=largest_difference(outputs, trial.reference),
+        latency_ms=latency_ms(runner, trial.pictures[0]),
+    )
+    check_bounds(trial, artifact)
+    return artifact
+
+
+def check_bounds(trial: Trial, artifact: Artifact) -> None:
+    """Refuses a file whose answers are too far from Keras's.
+
+    Raises:
+        UserError: says which file, which figure, and which bound.
+    """
+    bound = trial.bounds[artifact.precision]
+    end = f"; nothing was released (--variants can leave {artifact.path} out)"
+    # A difference that is not a number is no `>` of anything: ask for what must hold.
+    if not np.isfinite(artifact.max_difference):
+        raise UserError(f"{artifact.path} gives outputs that are no numbers{end}")
+    if artifact.precision in DIFFERENCE:
+        if not artifact.max_difference <= bound:
+            figure = f"{artifact.max_difference:.2g} from Keras; the bound for {artifact.precision} is {bound:g}"
+            raise UserError(f"{artifact.path}: an output is {figure}{end}")
+        return
+    lost = trial.metric - artifact.metric
+    end = f"; nothing was released (--tolerance POINTS accepts more, --variants can leave {artifact.path} out)"
+    if not lost <= bound + 1e-9:
+        figure = f"loses {100 * lost:.2f} points of {trial.objective.metric} ({trial.metric:.4f} to {artifact.metric:.4f})"
+        raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * bound:g}{end}")
+    if not 1 - artifact.agreement <= ANSWERS * bound + 1e-9:
+        figure = f"answers {100 * (1 - artifact.agreement):.2f}% of the pictures otherwise than Keras"
+        raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * ANSWERS * bound:g}%{end}")
+
+
+def check_size(trial: Trial, variant: Variant, path: Path) -> None:
+    """Refuses a file too small for the weights, which are then missing, or so large that they are not in its precision.
+
+    Raises:
+        UserError: says how large the file is and what was expected.
+    """
+    found = size(path)
+    expected = trial.weights * BYTES_A_WEIGHT[variant.precision]
+    least = expected // 2  # batch normalisation is folded away
+    most = 3 * expected // 2 + OVERHEAD_BYTES + TENSOR_BYTES * trial.tensors
+    large = found > most and variant.format != "saved_model"  # whose graph is stored in words
+    if found < least or large:
+        problem = "too large for" if large else "too small to hold"
+        raise UserError(f"{path.name} has {found:,} bytes: {problem} {trial.weights:,} weights in {variant.precision}")
+
+
+def check_operators(path: Path) -> None:
+    """Refuses a TFLite file that reads variables, which it does not have, or needs more than the built-in operators.
+
+    Raises:
+        UserError: names the operator.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    for place in range(model.OperatorCodesLength()):
+        operator = model.OperatorCodes(place)
+        name = names.get(max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode()), "")
+        if name in VARIABLES:
+            raise UserError(f"{path.name} has the operator {name}: its weights are missing; nothing was released")
+        if name == "CUSTOM":
+            raise UserError(f"{path.name} needs the operator {operator.CustomCode().decode()}, which phones do not have")
+
+
+def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> None:
+    """Refuses a file whose tensors are not called and shaped as the release's contract has them.
+
+    Raises:
+        UserError: names the tensor.
+    """
+    if runner.input_name != INPUT:
+        raise UserError(f"{name} calls its input '{runner.input_name}'; it has to be '{INPUT}'")
+    if (scale := getattr(runner, "input_scale", (0, 0))) not in ((0, 0), (1, 0)):
+        raise UserError(f"{name} takes bytes with scale and zero point {scale}; a picture's are (1, 0)")
+    if set(outputs) != set(trial.objective.outputs):
+        raise UserError(f"{name} has the outputs {sorted(outputs)}; they have to be {sorted(trial.objective.outputs)}")
+    width = outputs[trial.objective.outputs[0]].shape[-1]
+    if width != len(trial.classes):
+        raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes; train again")
+
+
+def largest_difference(ours: Outputs, theirs: Outputs) -> float:
+    """The largest difference of any value in any output; not a number if one is not."""
+    return float(max(np.abs(ours[name] - theirs[name]).max() for name in theirs))
+
+
+def latency_ms(runner: Runner, picture: np.ndarray[Any, Any]) -> float:
+    """The median time for one picture, when the file has run a few times already.
+
+    Shapes: uint8 [H, W, C].
+    """
+    image = with_channels(picture[None], 3).astype(np.float32)
+    seconds = []
+    for _ in range(WARM_UPS + TIMED_RUNS):
+        start = time.perf_counter()
+        runner.run(image)
+        seconds.append(time.perf_counter() - start)
+    return round(1000 * statistics.median(seconds[WARM_UPS:]), 4)

@@ -1,0 +1,72 @@
+"""Where a release is made: beside the versions of its name, so that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from app.release import Release, next_version, write_release
+
+PARTIAL = ".partial"
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """A hidden folder under the release's name, gone at the end unless it was published.
+
+    A process that is killed leaves it; the next export under the name removes it.
+    """
+    partial = folder / f".{uuid.uuid4().hex[:12]}{PARTIAL}"
+    with _locked(folder.parent):
+        _sweep(folder)
+        partial.mkdir(parents=True)
+        # Held until this process ends, however it ends: so others tell work in progress from leftovers.
+        lock = os.open(partial, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield partial
+    finally:
+        os.close(lock)
+        with _locked(folder.parent):
+            shutil.rmtree(partial, ignore_errors=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def publish(release: Release, folder: Path) -> Release:
+    """The release under the next number of its name, with its manifest, which is written last."""
+    with _locked(folder.parent):
+        numbered = replace(release, version=next_version(folder))
+        write_release(numbered)
+        return replace(numbered, folder=release.folder.rename(folder / str(numbered.version)))
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left."""
+    for leftover in folder.glob(f".*{PARTIAL}"):
+        lock = os.open(leftover, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(leftover, ignore_errors=True)
+        except BlockingIOError:
+            pass  # another export is at work in it
+        finally:
+            os.close(lock)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time: for choosing a number and for moving folders, never while converting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,73 @@
+"""Proves a release again, on any machine: hashes, then every file that can be run here against its recorded outputs.
+
+Needs numpy, Pillow and the runtimes that are installed; never Keras.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from app.errors import UserError
+from app.export.bounds import DIFFERENCE, RECORDED
+from app.export.samples import read_answers
+from app.images import load_picture
+from app.release import Artifact, check_release, find_release
+from app.runners import Outputs, Runner, RuntimeMissing, open_file, run_pictures
+
+Array = np.ndarray[Any, Any]
+Status = Literal["passed", "failed", "not executed"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a file of a release now."""
+
+    path: str
+    status: Status
+    detail: str
+
+
+def verify_release(folder: str | Path) -> list[Verdict]:
+    """A verdict for every file of a release; of a name, for its newest version.
+
+    Raises:
+        UserError: there is no release, or a file is not as it was verified.
+    """
+    release = find_release(folder)
+    check_release(release)
+    paths, recorded = read_answers(release.folder)
+    pictures = np.stack([load_picture(release.folder / path, release.picture_shape) for path in paths])
+    return [_verdict(artifact, release.folder, pictures, recorded[artifact.path]) for artifact in release.files]
+
+
+def _verdict(artifact: Artifact, folder: Path, pictures: Array, recorded: Outputs) -> Verdict:
+    try:
+        runner: Runner = open_file(folder / artifact.path, artifact.format)
+    except RuntimeMissing:
+        return Verdict(artifact.path, "not executed", f"hashes match; {artifact.runtime} is not installed here")
+    except UserError as error:
+        return Verdict(artifact.path, "failed", str(error))
+    found = run_pictures(runner, pictures)
+    bound = RECORDED[artifact.precision]
+    differences = {name: float(np.abs(found[name] - recorded[name]).max()) for name in recorded}
+    detail = f"{len(pictures)} samples, largest difference {max(differences.values()):.1e} (bound {bound:g})"
+    good = all(difference <= bound for difference in differences.values())
+    if artifact.precision not in DIFFERENCE:
+        changed = sum(int(changed_answers(found[name], recorded[name], bound).sum()) for name in recorded)
+        good, detail = good and not changed, f"{detail}, {changed} other answers"
+    return Verdict(artifact.path, "passed" if good else "failed", detail)
+
+
+def changed_answers(found: Array, recorded: Array, tie: float) -> Array:
+    """Which pictures have another likeliest class, where the recorded one was ahead by more than `tie`.
+
+    Shapes: [N, classes] twice -> bool [N].
+    """
+    likeliest, now = recorded.argmax(axis=-1), found.argmax(axis=-1)
+    pictures = np.arange(len(recorded))
+    changed: Array = (likeliest != now) & (recorded[pictures, likeliest] - recorded[pictures, now] > tie)
+    return changed

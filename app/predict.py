@@ -1,0 +1,168 @@
+"""Pictures -> answers, by a run, a release or a lone file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from app.answers import Answer
+from app.errors import UserError
+from app.images import EXTENSIONS, UnreadablePicture, load_picture
+from app.objectives import OBJECTIVES, Objective
+from app.release import MANIFEST, Release, check_artifact, check_extras, check_release, find_release, read_release
+from app.runners import BATCH, FORMATS, Runner, RuntimeMissing, open_file
+
+CONFIG = "config.json"  # of a run
+Row = tuple[str, Answer | str]  # a picture's path, and the answer, or why there is none
+
+
+@dataclass(frozen=True)
+class Network:
+    """Something that answers: a runner, and what its outputs mean."""
+
+    runner: Runner
+    objective: Objective
+    classes: Sequence[str]
+
+
+def open_network(source: str | Path) -> Network:
+    """The network in a run, a release or a file, checked by its hashes where there are any.
+
+    Raises:
+        UserError: there is none, or it is not as it was verified.
+    """
+    path = Path(source)
+    if path.is_file():
+        return _open_file(path)
+    if (path / CONFIG).is_file():
+        return _open_run(path)
+    if not path.is_dir():
+        raise UserError(f"no run, release or file '{source}'; give runs/latest, exported/NAME, or a .onnx or .tflite file")
+    return _open_release(find_release(path))
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[str]:
+    """The files among the paths, and the pictures in the folders among them, in the order of their names.
+
+    Raises:
+        UserError: a folder has no picture.
+    """
+    found: list[str] = []
+    for path in map(Path, paths):
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        if path.is_dir() and not inside:
+            raise UserError(f"no picture in '{path}'; it needs files that end in {' '.join(EXTENSIONS)}")
+        found += map(str, inside if path.is_dir() else [path])
+    return found
+
+
+def predict(source: str | Path, paths: Iterable[str | Path], top: int = 5) -> Iterator[Row]:
+    """An answer for every picture, in their order; a picture that cannot be read gives the reason instead.
+
+    Args:
+        paths: pictures, or folders of them.
+        top: how many classes an answer has at most.
+    Raises:
+        UserError: at once, before the first answer: the network or a folder cannot be used.
+    """
+    if top < 1:
+        raise UserError(f"--top {top} is no number of classes; the smallest is 1")
+    pictures = find_pictures(paths)
+    return answers(open_network(source), pictures, top)
+
+
+def answers(network: Network, paths: Iterable[str], top: int) -> Iterator[Row]:
+    """An answer or a reason for every picture, a batch at a time."""
+    rest = iter(paths)
+    while batch := list(islice(rest, BATCH)):
+        loaded = [_load(path, network.runner.input_shape) for path in batch]
+        good = [picture for picture in loaded if not isinstance(picture, str)]
+        outputs = network.runner.run(np.stack(good).astype(np.float32)) if good else {}
+        found = iter(network.objective.answer(outputs, network.classes, top) if good else ())
+        yield from ((path, one if isinstance(one, str) else next(found)) for path, one in zip(batch, loaded, strict=True))
+
+
+def write_json(rows: Iterable[Row], file: TextIO) -> None:
+    """An object a line: the path, with labels or an error."""
+    for path, answer in rows:
+        values = {"error": answer} if isinstance(answer, str) else answer.to_json()
+        file.write(json.dumps({"path": path, **values}, ensure_ascii=False) + "\n")
+
+
+def write_csv(rows: Iterable[Row], file: TextIO, top: int) -> None:
+    """A line a picture: path, label, probability, label2, probability2, ..., error. Open the file with newline=""."""
+    numbers = ["", *map(str, range(2, top + 1))]
+    writer = csv.writer(file)
+    writer.writerow(["path", *(f"{column}{number}" for number in numbers for column in ("label", "probability")), "error"])
+    for path, answer in rows:
+        labels = () if isinstance(answer, str) else answer.labels
+        cells: list[Any] = [cell for label in labels for cell in (label.label, label.probability)]
+        cells += [""] * (2 * top - len(cells))
+        writer.writerow([path, *cells, answer if isinstance(answer, str) else ""])
+
+
+def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray[Any, Any] | str:
+    try:
+        return load_picture(path, shape)
+    except UnreadablePicture as error:
+        return str(error)
+
+
+def _open_run(folder: Path) -> Network:
+    from app.runners.keras import KerasRunner
+    from app.runs import open_run
+
+    run = open_run(folder)
+    if not run.best_file.is_file():
+        raise UserError(f"the run in '{folder}' has no network yet; finish it with: python -m app train --resume --out {folder}")
+    return Network(KerasRunner(run.inference_model()), run.objective, run.classes)
+
+
+def _open_release(release: Release) -> Network:
+    """The first file that can be run here; ONNX before the others, because it needs least."""
+    check_release(release)
+    missing = ""
+    for artifact in sorted(release.files, key=lambda file: file.format != "onnx"):
+        try:
+            runner = open_file(release.folder / artifact.path, artifact.format)
+        except RuntimeMissing as error:
+            missing = str(error)
+            continue
+        return Network(runner, OBJECTIVES[release.objective], release.classes)
+    raise UserError(missing or f"the release in '{release.folder}' has no file")
+
+
+def _open_file(path: Path) -> Network:
+    """A lone file: what its outputs mean is told by the release around it, or by the file itself."""
+    file_format = next((name for name, row in FORMATS.items() if row.suffix and path.suffix == row.suffix), None)
+    if file_format is None:
+        raise UserError(f"'{path}' is no network that can be run; give a .onnx or .tflite file, a run or a release")
+    classes, objective = None, "classification"
+    if (path.parent / MANIFEST).is_file():
+        release = read_release(path.parent)
+        if artifact := release.file(path.name):
+            check_artifact(release, artifact)
+            check_extras(release)
+            classes, objective = release.classes, release.objective
+    runner = open_file(path, file_format)
+    if classes is None:
+        notes = getattr(runner, "metadata", {})
+        objective = notes.get("objective", objective)
+        classes = tuple(json.loads(notes["labels"])) if "labels" in notes else _numbers(runner, objective, path)
+    return Network(runner, OBJECTIVES[objective], classes)
+
+
+def _numbers(runner: Runner, objective: str, path: Path) -> tuple[str, ...]:
+    """Names for the classes of a file that has none: their numbers."""
+    outputs = runner.run(np.zeros((1, *runner.input_shape), np.float32))
+    wanted = OBJECTIVES[objective].outputs[0]
+    if wanted not in outputs:
+        raise UserError(f"{path} has the outputs {', '.join(outputs)}; {objective} needs {wanted}, as this program exports it")
+    return tuple(map(str, range(outputs[wanted].shape[-1])))

@@ -1,0 +1,236 @@
+"""What happens around the steps and epochs of a training."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from app.data.batches import Batches
+from app.errors import UserError
+from app.runs import Run, replacing
+from app.train.checkpoint import load_state, save_state
+
+
+class EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the batches which epoch it is; their order and augmentation follow from that."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self.batches.epoch = epoch
+
+
+class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Puts the moving average of the weights in their place for validation, and for whoever asks.
+
+    Keras' own callback shows validation the raw weights, and swaps by sums, which rounds.
+    """
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._swap()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._swap()
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The averages in place of the weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        if optimizer.use_ema:
+            averages = optimizer._model_variables_moving_average
+            for weight, average in zip(optimizer._trainable_variables, averages, strict=True):
+                value = keras.ops.convert_to_numpy(weight)
+                weight.assign(keras.ops.convert_to_numpy(average))
+                average.assign(value)
+
+
+class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes `best.keras` when the validation metric rises, and stops the training when it has not for too long.
+
+    Small validation sets give many equal figures: among those the smaller validation loss is better.
+
+    Args:
+        plain: an uncompiled float32 copy of the network, which is what gets written.
+        patience: epochs without a rise before stopping, 0: never.
+    """
+
+    def __init__(self, run: Run, plain: Any, averaged: AveragedWeights, metric: str, patience: int) -> None:
+        super().__init__()
+        self.run, self.plain, self.averaged, self.metric, self.patience = run, plain, averaged, f"val_{metric}", patience
+        self.best, self.best_epoch = [-math.inf, -math.inf], 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        reached = [float(logs[self.metric]), -float(logs["val_loss"])]
+        if reached > self.best:
+            self.best, self.best_epoch = reached, epoch + 1
+            with self.averaged.in_place():
+                self.plain.set_weights(self.model.get_weights())
+            with replacing(self.run.best_file) as partial:
+                self.plain.save(partial)
+        if self.patience and epoch + 1 - self.best_epoch >= self.patience:
+            self.model.stop_training = True
+
+    def counters(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def restore(self, counters: dict[str, Any]) -> None:
+        self.best, self.best_epoch = counters["best"], counters["best_epoch"]
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[misc]
+    """A tenth of the learning rate after five epochs without a lower validation loss, continued when resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(monitor="val_loss", mode="min", patience=5)
+
+    def counters(self) -> dict[str, Any]:
+        return {"best": self.best, "wait": self.wait, "cooldown": self.cooldown_counter}
+
+    def restore(self, counters: dict[str, Any]) -> None:
+        self.best, self.wait, self.cooldown_counter = counters["best"], counters["wait"], counters["cooldown"]
+
+
+class Log(keras.callbacks.Callback):  # type: ignore[misc]
+    """A row of figures for each epoch: in memory, in history.csv, and for TensorBoard."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self.rows: list[dict[str, float]] = []
+        self._started = (0.0, 0.0)
+        self._writer: Any = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        from tensorboard.summary import Writer
+
+        self._writer = Writer(str(self.run.tensorboard_folder))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._started = (time.monotonic(), time.process_time())
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        # Not `epoch - 1`: the rate that the epoch's last step used is what its figures come from.
+        row = {
+            "epoch": epoch + 1,
+            "seconds": round(time.monotonic() - self._started[0], 3),
+            "cpu_seconds": round(time.process_time() - self._started[1], 3),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            **{name: round(float(value), 6) for name, value in logs.items() if name != "learning_rate"},
+        }
+        self.rows.append(row)
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, epoch + 1)
+        self._writer.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._writer.close()
+
+    def write(self) -> None:
+        """history.csv as the rows have it; a resumed training thereby drops rows of an epoch that was not finished."""
+        with replacing(self.run.history_file) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves all that resuming needs at the end of each epoch. Has to come after the callbacks whose counters it keeps."""
+
+    def __init__(self, run: Run, log: Log, counting: dict[str, Any]) -> None:
+        super().__init__()
+        self.run, self.log, self.counting = run, log, counting
+        self.resumed: dict[str, Any] = {}
+
+    def restore(self, network: Any) -> int:
+        """Puts the saved state in place, the callbacks' own once training begins. Gives the epochs that are done."""
+        self.resumed = load_state(self.run.state_file, network)
+        self.log.rows = self.resumed["rows"]
+        return len(self.log.rows)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        # Not in `restore`: Keras' callbacks set their counters to zero when training begins.
+        for name, callback in self.counting.items():
+            if self.resumed:
+                callback.restore(self.resumed["counters"][name])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        if not all(math.isfinite(value) for value in (logs["loss"], logs["val_loss"])):
+            raise diverged(epoch, self.run)
+        counters = {name: callback.counters() for name, callback in self.counting.items()}
+        progress = {"rows": self.log.rows, "counters": counters, "stopped": bool(self.model.stop_training)}
+        save_state(self.run.state_file, self.model, progress)
+        self.log.write()
+
+
+class Progress(keras.callbacks.Callback):  # type: ignore[misc]
+    """One line an epoch with an estimate of the time left; on a terminal the line moves while the epoch runs."""
+
+    PAUSE_SECONDS = 0.5
+
+    def __init__(self, run: Run, say: Callable[[str], None], epochs: int, log: Log, metric: str, *, live: bool) -> None:
+        super().__init__()
+        self.run, self.say, self.epochs, self.log, self.metric = run, say, epochs, log, metric
+        self.live = live and sys.stdout.isatty()
+        self._epoch = self._shown = 0.0
+        self._first = 0
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._epoch = epoch
+        self._began = self._shown = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._shown < self.PAUSE_SECONDS:
+            return
+        self._shown = now
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise diverged(int(self._epoch), self.run)
+        if self.live:
+            steps = self.params["steps"]
+            ahead = (now - self._began) / (batch + 1) * (steps - batch - 1)
+            text = f"epoch {int(self._epoch) + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %  loss {loss:.4f}  {clock(ahead)} left"
+            print(f"\r{text:<78}", end="", flush=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        row = self.log.rows[-1]
+        recent = [row["seconds"] for row in self.log.rows[-5:]]
+        left = sum(recent) / len(recent) * (self.epochs - epoch - 1)
+        if self.live:
+            print(f"\r{'':<78}\r", end="")
+        figures = f"loss {logs['loss']:.4f}  val_loss {logs['val_loss']:.4f}  val_{self.metric} {logs[f'val_{self.metric}']:.4f}"
+        self.say(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {clock(left)} left")
+
+
+def diverged(epoch: int, run: Run) -> UserError:
+    """The error for a loss that is no number any more."""
+    kept = f"the state of epoch {epoch} is kept in {run.folder}" if epoch else "no epoch was finished"
+    return UserError(f"the loss is not a number in epoch {epoch + 1}; {kept}; train with a smaller --learning-rate")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 8 s, 3:05 or 1:02:03."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,236 @@
+"""The story of a training: configuration -> run folder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from app.config import TrainConfig, describe
+from app.data.batches import Batches, first_batch
+from app.data.registry import load_data
+from app.data.spec import Dataset, Split
+from app.data.splits import stratified
+from app.errors import UserError
+from app.images import with_channels
+from app.objectives import OBJECTIVES
+from app.runs import FORMAT, LATEST, Run, check_space, replacing
+from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, KeepBest, Log, Plateau, Progress, clock
+from app.train.devices import Devices, find_devices, make_deterministic
+from app.train.losses import LOSSES
+from app.train.metrics import METRICS
+from app.train.network import build_network, freeze, start_from
+from app.train.optimizers import make_optimizer
+from app.train.schedules import make_schedule
+
+CALIBRATION_PICTURES = 500
+HELDOUT_PICTURES, HELDOUT_BYTES = 10_000, 32 * 2**20  # the smaller of the two, so that large pictures do not fill the disk
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pillow")
+Say = Callable[[str], None]
+
+
+def fit(config: TrainConfig, folder: Path, say: Say, *, resume: bool = False, live: bool = True) -> Run:
+    """Trains, or goes on training, and gives the finished run.
+
+    Args:
+        folder: the run folder; new, unless `resume`.
+        live: show a moving line on a terminal.
+    Raises:
+        UserError: anything that the user can mend, before time is spent if it can be known by then.
+    """
+    run = Run(folder)
+    dataset = load_data(config, say)
+    devices = find_devices(config.devices)
+    make_deterministic(config.seed, devices)
+    with devices.scope():
+        network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
+        plain = build_network(config, dataset.shape, len(dataset.classes))
+        if config.weights and not resume:
+            start_from(network, config.weights, say)
+        if config.freeze:
+            freeze(network)
+        batches = Batches(dataset.train, dataset, config, training=True)
+        _compile(network, config, len(batches), devices)
+    check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
+    training = _Training(run, config, dataset, network, plain, batches)
+    if resume:
+        _check_same_data(run, dataset)
+        training.restore()
+    else:
+        run.write_json(run.config_file, _record(config, dataset, devices))
+        with replacing(run.folder / "batch.npz") as partial:
+            np.savez_compressed(partial, **first_batch(batches))
+    _point_latest(run)
+    pictures = " + ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "val", "test"))
+    say(f"{config.model} on {config.data}: {plain.count_params():,} parameters, {pictures} pictures, {devices.description}")
+    say(f"recipe: {describe(config)}")
+    training.run_epochs(say, live)
+    _finish(training, say)
+    return run
+
+
+@dataclass
+class _Training:
+    """The parts of one training that belong together."""
+
+    run: Run
+    config: TrainConfig
+    dataset: Dataset
+    network: Any
+    plain: Any
+    batches: Batches
+
+    def __post_init__(self) -> None:
+        metric = OBJECTIVES[self.config.spec.objective].metric
+        averaged = AveragedWeights()
+        self.best = KeepBest(self.run, self.plain, averaged, metric, self.config.early_stopping)
+        self.log = Log(self.run)
+        counting = {"best": self.best}
+        plateau = [Plateau()] if self.config.schedule == "plateau" else []
+        if plateau:
+            counting["plateau"] = plateau[0]
+        self.checkpoint = Checkpoint(self.run, self.log, counting)
+        self.callbacks = [EpochOrder(self.batches), averaged, *plateau, self.best, self.log, self.checkpoint]
+        self.metric, self.epochs_done, self.stopped = metric, 0, False
+
+    def restore(self) -> None:
+        """Goes back to the end of the last whole epoch, if there is one."""
+        if self.run.state_file.exists():
+            self.epochs_done = self.checkpoint.restore(self.network)
+            self.stopped = self.checkpoint.resumed["stopped"]
+
+    def run_epochs(self, say: Say, live: bool) -> None:
+        if self.stopped or self.epochs_done >= self.config.epochs:
+            return
+        if self.epochs_done:
+            say(f"going on after epoch {self.epochs_done} of {self.config.epochs}")
+        progress = Progress(self.run, say, self.config.epochs, self.log, self.metric, live=live)
+        validation = Batches(self.dataset.val, self.dataset, self.config, training=False)
+        self.network.fit(
+            self.batches,
+            epochs=self.config.epochs,
+            initial_epoch=self.epochs_done,
+            validation_data=validation,
+            callbacks=[*self.callbacks, progress],
+            verbose=0,
+        )
+
+
+def _compile(network: Any, config: TrainConfig, steps_per_epoch: int, devices: Devices) -> None:
+    network.compile(
+        optimizer=make_optimizer(config, make_schedule(config, steps_per_epoch), network),
+        loss=LOSSES[config.loss](),
+        metrics=METRICS[config.spec.objective](),
+        jit_compile=devices.jit_compile,
+    )
+    network.optimizer.build(network.trainable_variables)
+
+
+def _finish(training: _Training, say: Say) -> None:
+    """What later stages need: figures of the best weights on unseen pictures, and the pictures that export needs."""
+    run, dataset, rows = training.run, training.dataset, training.log.rows
+    model = run.inference_model()
+    objective = run.objective
+    figures = {}
+    outputs = {}
+    for name, split in (("test", dataset.test), ("validation", dataset.val)):
+        outputs[name] = predict(model, split)
+        figures[name] = objective.measure(outputs[name], split.labels, dataset.classes)
+    held = _heldout(dataset.test, training.config.split_seed)
+    with replacing(run.folder / "heldout.npz") as partial:
+        kept = {name: values[held] for name, values in outputs["test"].items()}
+        np.savez_compressed(partial, images=dataset.test.images[held], labels=dataset.test.labels[held], **kept)
+    rng = np.random.default_rng((training.config.split_seed, 11))
+    calibration = np.sort(rng.permutation(len(dataset.train))[:CALIBRATION_PICTURES])
+    with replacing(run.folder / "calibration.npz") as partial:
+        np.savez_compressed(partial, images=dataset.train.images[calibration])
+    trainable = sum(int(np.prod(weight.shape)) for weight in training.plain.trainable_variables)
+    seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
+    metrics = {
+        **figures,
+        "parameters": training.plain.count_params(),
+        "trainable_parameters": trainable,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "epochs": len(rows),
+        "best_epoch": training.best.best_epoch,
+    }
+    run.write_json(run.metrics_file, metrics)
+    test, metric = figures["test"], objective.metric
+    say(
+        f"test {metric} {100 * test[metric]:.2f} % of {test['pictures']:,} pictures, with the weights of epoch "
+        f"{training.best.best_epoch} ({clock(seconds)} of training, {cpu_seconds:.0f} CPU-seconds)"
+    )
+
+
+def predict(model: Any, split: Split, batch_size: int = 256) -> dict[str, np.ndarray[Any, Any]]:
+    """The finished outputs of an inference model for all pictures of a split."""
+    parts = [
+        model.predict_on_batch(with_channels(split.images[i : i + batch_size], 3).astype(np.float32))
+        for i in range(0, len(split), batch_size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _heldout(split: Split, seed: int) -> np.ndarray[Any, Any]:
+    """Indices of the test pictures that a run keeps: all, or a stratified part of large sets."""
+    most = min(HELDOUT_PICTURES, HELDOUT_BYTES // int(np.prod(split.images.shape[1:])))
+    return np.arange(len(split)) if len(split) <= most else stratified(split.labels, most, seed)[1]
+
+
+def _record(config: TrainConfig, dataset: Dataset, devices: Devices) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": config.to_json(),
+        "objective": config.spec.objective,
+        "classes": list(dataset.classes),
+        "input_shape": list(dataset.shape),
+        "data": dataset.record(),
+        "backend": keras.backend.backend(),
+        "device": devices.description,
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _check_same_data(run: Run, dataset: Dataset) -> None:
+    if run.record["data"]["fingerprint"] != dataset.fingerprint:
+        raise UserError(f"the data has changed since {run.folder} was started; start a new run")
+
+
+def _point_latest(run: Run) -> None:
+    """`latest` beside the run points to it. Where links cannot be made, there is none."""
+    link, partial = run.folder.parent / LATEST, run.folder.parent / f".{LATEST}.{time.monotonic_ns()}"
+    try:
+        partial.symlink_to(run.folder.name)
+        partial.replace(link)
+    except OSError:
+        partial.unlink(missing_ok=True)
