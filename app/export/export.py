@@ -24,7 +24,7 @@ from app.export.card import card
 from app.export.checks import Trial, examine
 from app.export.converters import VARIANTS, Graph, Variant, notes
 from app.export.place import publish, workplace
-from app.release import LABELS, Artifact, Release, hashes, read_release, versions
+from app.release import LABELS, Artifact, Release, hashes, labels_text, read_release, versions
 from app.runners import first_line, open_file, run_pictures
 from app.runners.keras import KerasRunner
 from app.runners.silence import silenced
@@ -56,6 +56,7 @@ def export(
     bounds = bounds_for(run.objective.name, tolerance)
     folder = out / (default_name(run.config) if name is None else checked_name(name))
     check_name(folder, run)
+    check_classes(run.classes)
     calibration, heldout = _pictures(run)
     _require_tensorflow()
     with silenced():
@@ -152,6 +153,17 @@ def check_name(folder: Path, run: Run) -> None:
         raise UserError(f"'{folder}' is {other}; choose another name with --name")
 
 
+def check_classes(classes: Sequence[str]) -> None:
+    """Refuses classes that cannot be told apart, or that labels.txt cannot hold.
+
+    Raises:
+        UserError: names the class.
+    """
+    for name in classes:
+        if not name or name.splitlines() != [name] or classes.count(name) > 1:
+            raise UserError(f"the class {name!r} is empty, of two lines or there twice; rename it in the data and train again")
+
+
 def _make(graph: Graph, trial: Trial, row: Variant, place: Path, say: Callable[[str], None]) -> Artifact:
     path = place / row.path
     try:
@@ -224,7 +236,7 @@ def _versions() -> dict[str, str]:
 def _write_extras(release: Release, trial: Trial) -> None:
     """Labels, samples with what every file answers to them, and the card."""
     place = release.folder
-    (place / LABELS).write_text("".join(f"{label}\n" for label in release.classes), encoding="utf-8")
+    (place / LABELS).write_text(labels_text(release.classes), encoding="utf-8")
     chosen = samples.choose(trial.labels)
     pictures = trial.pictures[chosen]
     paths = samples.write_pictures(place, pictures)

@@ -56,6 +56,7 @@ def compare(runs: Sequence[Run], plot: Path | None) -> Comparison:
         for name, run, history, values in zip(names, runs, histories, settings_of, strict=True)
     ]
     if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(dict(zip(names, histories, strict=True)), rows[0]["metric"], plot)
     return Comparison(rows, [*_unlike(runs, rows), *_by_chance(rows), *_unfinished(rows)])
 
@@ -69,23 +70,24 @@ def _names(runs: Sequence[Run]) -> list[str]:
 def _figures(run: Run, history: History) -> dict[str, Any]:
     measured = run.metrics() if run.finished else {}
     metric = OBJECTIVES[run.record.get("objective", "classification")].metric
-    chosen = settings(run)
-    test = measured.get("test") or {}
+    chosen, data = settings(run), run.record.get("data") or {}
+    test, validation = measured.get("test") or {}, measured.get("validation") or {}
     best = measured.get("best_epoch") or history.best_epoch(metric)
     return {
         "folder": str(run.folder),
         "finished": run.finished,
         "model": chosen.get("model"),
-        "data": (run.record.get("data") or {}).get("name") or chosen.get("data"),
+        "data": data.get("name") or chosen.get("data"),
         "metric": metric,
         "test": test.get(metric),
         "test_pictures": test.get("pictures"),
-        "validation": (measured.get("validation") or {}).get(metric, history.at(best, f"val_{metric}")),
+        "validation": validation.get(metric, history.at(best, f"val_{metric}")),
+        "validation_pictures": validation.get("pictures", (data.get("splits") or {}).get("val")),
         "parameters": measured.get("parameters"),
         "epochs": measured.get("epochs", len(history)),
         "epochs_planned": chosen.get("epochs"),
         "best_epoch": best,
-        "seconds": measured.get("seconds"),
+        "seconds": measured.get("seconds", history.total("seconds")),
         "seed": chosen.get("seed"),
     }
 
@@ -102,7 +104,7 @@ def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
         row["model"] or NOT_RECORDED,
         row["data"] or NOT_RECORDED,
         written(row["test"], lambda share: percent(share, row["test_pictures"])),
-        written(row["validation"], lambda share: percent(share, row["test_pictures"])),
+        written(row["validation"], lambda share: percent(share, row["validation_pictures"])),
         written(row["parameters"], count),
         f"{row['epochs']} of {planned}" if planned and planned != row["epochs"] else str(row["epochs"]),
         written(row["best_epoch"], str),
@@ -121,16 +123,17 @@ def _unlike(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[str]:
         return ["These runs answer different kinds of question: their figures are not comparable."]
     if _differ([row["data"] for row in rows]):
         return [f"These runs are on different data ({name}): {accuracies}."]
-    if _differ(
-        [(record.get("fingerprint"), tuple(run.record.get("classes", ()))) for record, run in zip(records, runs, strict=True)]
-    ):
+    prints = [
+        (record.get("fingerprint"), tuple(run.record.get("classes", ()))) for record, run in zip(records, runs, strict=True)
+    ]
+    if _differ(prints) and _differ([settings(run).get("split_seed") for run in runs]):
+        return [f"These runs have different split seeds: unless {name} has a test split of its own, {accuracies}."]
+    if _differ(prints):
         return [f"These runs had different versions of {name} (pictures, labels or splits changed between them): {accuracies}."]
     tests = [(record.get("splits") or {}).get("test") for record in records]
     if _differ(tests):
         sizes = ", ".join(str(size or NOT_RECORDED) for size in tests)
         return [f"These runs were tested on different pictures ({sizes}): {accuracies}."]
-    if _differ([settings(run).get("split_seed") for run in runs]):
-        return [f"These runs have different split seeds: unless {name} has a test split of its own, {accuracies}."]
     return []
 
 

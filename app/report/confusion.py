@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from app.report.style import WIDTH, class_labels, picture
+from app.report.style import class_labels, picture
 
 COUNTED = 20  # classes up to which every cell has its count
 NAMED = 50  # classes up to which every row has its name; above, every tenth or so has its number
-CELL = 0.34  # inches
+CELL, NARROW_CELL, SMALLEST = 0.34, 0.16, 3.4  # inches: a cell with a count in it, one without, the side of the whole
+LETTER = 0.085  # inches
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: P
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     names = class_labels(classes)
-    side = CELL * many if many <= COUNTED else 0.16 * many if many <= NAMED else 0.0
-    width = max(WIDTH, side + 1.5)
-    with picture(file, height=width * 0.92, width=width) as figure:
+    side = max(SMALLEST, (CELL if many <= COUNTED else NARROW_CELL) * many) if many <= NAMED else SMALLEST
+    margin = 0.4 + LETTER * (max(map(len, names)) if many <= NAMED else 2)
+    with picture(file, height=side + margin + 0.15, width=side + margin + 0.85, fitted=True) as figure:
         axes = figure.subplots()
         axes.grid(False)
         # The root makes single mistakes among hundreds of pictures visible.
@@ -66,7 +67,7 @@ def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: P
         axes.set_ylabel("is")
         axes.set_xlabel(f"is taken for{'' if many <= NAMED else ' (number of the class)'}")
         if many <= NAMED:
-            size = 9 if many <= COUNTED else 8
+            size = 10 if many <= COUNTED else 8
             upright = max(map(len, names)) <= 3
             axes.set_yticks(range(many), names, fontsize=size)
             axes.set_xticks(range(many), names, fontsize=size, rotation=0 if upright else 90)
@@ -78,7 +79,7 @@ def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: P
 
 
 def _write_counts(axes: Any, counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any]) -> None:
-    size = 8 if counts.max() < 10_000 else 6.5
+    size = 9 if counts.max() < 1000 else 7
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.3 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=size)

@@ -15,6 +15,7 @@ from app.report.style import COLOURS, RATE, TRAINING, VALIDATION, drawable, pict
 
 WIDE = 20  # ratio of the largest to the smallest loss from which a linear axis would hide the end of the training
 FEW = 40  # epochs that still leave room for a dot each
+SHORT_NAME = 34  # characters that fit in half of the legend
 MARKERS = "osD^vPX"  # one fewer than the colours: run 9 shares the first's colour, not its mark
 
 
@@ -38,15 +39,16 @@ def draw_curves(history: History, metric: str, best_epoch: int | None, file: Pat
         rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         _in_epochs(rate)
         if best_epoch is not None:
-            _mark(figure, (loss, score, rate), history, metric, best_epoch)
+            _mark((loss, score, rate), history, metric, best_epoch)
         handles, labels = loss.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=2)
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.4)
 
 
 def draw_comparison(histories: Mapping[str, History], metric: str, file: Path) -> None:
     """The metric of every run by epoch, and below it the error on a logarithmic axis, which tells good runs apart."""
-    legend_rows = len(histories) + 1
-    with picture(file, height=5.6 + 0.19 * legend_rows, width=6.4) as figure:
+    lines = len(histories) + 1
+    columns = 2 if lines > 4 and max(map(len, histories)) <= SHORT_NAME else 1
+    with picture(file, height=5.4 + 0.19 * -(-lines // columns), width=6.4) as figure:
         score, error = figure.subplots(2, 1, sharex=True)
         score.set_title(metric)
         error.set_title(f"error (1 - {metric})")
@@ -63,16 +65,15 @@ def draw_comparison(histories: Mapping[str, History], metric: str, file: Path) -
         _in_percent(score)
         _logarithmic(error, lambda value: f"{100 * value:g} %")
         _in_epochs(error)
-        figure.legend(handles=handles, loc="outside lower left")
+        figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
-def _mark(figure: Any, panels: tuple[Any, ...], history: History, metric: str, best_epoch: int) -> None:
+def _mark(panels: tuple[Any, ...], history: History, metric: str, best_epoch: int) -> None:
     for axes in panels:
-        axes.axvline(best_epoch, color="#777777", linewidth=0.8, linestyle=":")
+        axes.axvline(best_epoch, color="#777777", linewidth=1, linestyle=":", label=f"best epoch: {best_epoch}")
     for axes, name in ((panels[0], "val_loss"), (panels[1], f"val_{metric}")):
         if (value := history.at(best_epoch, name)) is not None:
             axes.plot([best_epoch], [value], "o", color=VALIDATION, markersize=7, markerfacecolor="none", markeredgewidth=1.6)
-    figure.text(0.99, 0.994, f"dotted: best epoch, {best_epoch}", ha="right", va="top", color="#444444")
 
 
 def _dots(history: History) -> dict[str, Any]:
@@ -105,4 +106,4 @@ def _in_percent(axes: Any) -> None:
 
 def _in_epochs(axes: Any) -> None:
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=(1, 2, 5, 10)))

@@ -33,6 +33,11 @@ class History:
         values = self.column(f"val_{metric}")
         return None if np.isnan(values).all() else int(self.epochs[np.nanargmax(values)])
 
+    def total(self, name: str) -> float | None:
+        """The sum of a column."""
+        values = self.column(name)
+        return None if np.isnan(values).all() else float(np.nansum(values))
+
     def at(self, epoch: int | None, name: str) -> float | None:
         """The value of a column in an epoch."""
         values = self.column(name)[self.epochs == epoch]

@@ -23,7 +23,8 @@ main { max-width: 70rem; margin: 0 auto; padding: 1rem; display: grid; gap: 1rem
 }
 h1 { font-size: 1.25rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem;
+          overflow-x: auto; }
 p { margin: .4rem 0; max-width: 44rem; overflow-wrap: anywhere; }
 .headline { font-size: clamp(3rem, 12vw, 5rem); line-height: 1.1; font-weight: 650; color: var(--accent); margin: .3rem 0 0; }
 .quiet { color: var(--quiet); font-size: .92rem; }
@@ -37,6 +38,8 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .5rem .3rem 0; bo
          overflow-wrap: anywhere; }
 thead th { border-top: 0; color: var(--quiet); font-weight: 500; overflow-wrap: normal; }
 tbody th { font-weight: 600; }
+.settings th { overflow-wrap: normal; }
+.settings td { overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 pre { margin: .3rem 0 .9rem; padding: .6rem .7rem; background: var(--ground); border: 1px solid var(--line); border-radius: .4rem;
       white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
@@ -99,13 +102,16 @@ def image(file: Path, alternative: str) -> str:
     return f'<a href="{escape(file.name)}"><img src="{escape(file.name)}" {sizes} alt="{escape(alternative)}"></a>'
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = (), caption: str = "") -> str:
-    """A table whose first column names its rows; the columns in `numbers` are set to the right."""
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = (), caption: str = "", kind: str = ""
+) -> str:
+    """A table whose first column names its rows; the columns in `numbers` are set to the right. `kind` may be `settings`."""
     kinds = [' class="number"' if column in numbers else "" for column in range(len(headers))]
     head = "".join(f'<th scope="col"{kind}>{escape(header)}</th>' for header, kind in zip(headers, kinds, strict=True))
     body = "\n".join(f"<tr>{_cells(row, kinds)}</tr>" for row in rows)
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{above}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    return f"{opening}{above}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def _cells(row: Sequence[str], kinds: Sequence[str]) -> str:

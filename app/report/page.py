@@ -12,17 +12,19 @@ from typing import Any
 from app.config import TrainConfig
 from app.report import markup
 from app.report.chance import interval
-from app.report.confusion import COUNTED, confused_pairs, draw_confusion
+from app.report.confusion import COUNTED, NAMED, confused_pairs, draw_confusion
 from app.report.curves import draw_curves
 from app.report.material import Material
 from app.report.samples import draw_batch, draw_mistakes, find_mistakes
 from app.report.settings import recipe_settings
+from app.report.style import writable
 from app.report.words import NOT_RECORDED, NOT_YET, count, decimal, duration, percent, plural, setting_value
-from app.runs import Run
+from app.runs import LATEST, Run
 
 PAGE = "index.html"
 SHOWN_CLASSES = 25  # rows of the table of classes before the rest is folded
 SHOWN_LEFT_OUT = 50
+WHAT = {"model": "network", "data": "data set, folder or file"}  # the settings that are no flags and have no help
 
 
 def write_report(run: Run) -> Path:
@@ -51,14 +53,15 @@ def _headline(run: Material) -> str:
 
 
 def _facts(run: Material) -> str:
+    validation = run.measured.get("validation") or {}
     pairs = [
         ("parameters", count(run.measured.get("parameters"))),
         ("time", duration(run.measured.get("seconds"))),
         ("processor time", duration(run.measured.get("cpu_seconds"))),
-        ("epochs", f"{run.measured.get('epochs', len(run.history))}, the best was {run.best_epoch or NOT_RECORDED}"),
+        ("epochs", f"{run.measured.get('epochs', len(run.history))} (best: {run.best_epoch or NOT_RECORDED})"),
         ("device", run.run.record.get("device") or NOT_RECORDED),
         ("seed", setting_value(run.settings.get("seed"))),
-        (f"validation {run.metric}", percent((run.measured.get("validation") or {}).get(run.metric), run.test.get("pictures"))),
+        (f"validation {run.metric}", percent(validation.get(run.metric), validation.get("pictures"))),
         ("test loss", decimal(run.test.get("loss"))),
         ("calibration error", percent(run.test.get("calibration_error"))),
         ("mean F1 of the classes", decimal(run.test.get("macro_f1"))),
@@ -98,6 +101,9 @@ def _confusion(run: Material) -> str:
     worst = f"most often, {pairs[0].truth} was taken for {pairs[0].taken_for}" if pairs else "there are no mistakes"
     alternative = f"Confusion of {len(classes)} classes, truth by answer, coloured by the share of the row: {worst}."
     parts = [markup.image(run.file("confusion.png"), alternative)]
+    if _numbered(classes):
+        note = "A class that the picture cannot name stands there by its number, which Class by class has before the name."
+        parts.append(markup.paragraph(note, "quiet"))
     if len(classes) > COUNTED and pairs:
         rows = [(pair.truth, pair.taken_for, count(pair.pictures), percent(pair.share)) for pair in pairs]
         parts.append(markup.table(("is", "was taken for", "pictures", "of its class"), rows, (2, 3), "The most confused pairs"))
@@ -119,7 +125,7 @@ def _mistakes(run: Material) -> str:
     note = (
         f"{plural(mistakes.total, 'mistake')} on {plural(pictures, 'held-out picture')}{which}, with the network's probability."
     )
-    alternative = f"Mistakes: {'; '.join(mistakes.captions(classes))}."
+    alternative = f"Mistakes: {'; '.join(' '.join(caption.split()) for caption in mistakes.captions(classes))}."
     return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
 
 
@@ -138,21 +144,25 @@ def _classes(run: Material) -> str:
     measured: Mapping[str, Mapping[str, Any]] = run.test.get("classes") or {}
     if not measured:
         return ""
-    numbers = {name: number for number, name in enumerate(run.run.classes)}
+    numbers = {name: f"{number} \u00b7 " for number, name in enumerate(run.run.classes)} if _numbered(run.run.classes) else {}
     rows = [
         (
-            name,
-            str(numbers.get(name, "")),
-            *(percent(row.get(figure)) for figure in ("f1", "precision", "recall")),
+            numbers.get(name, "") + name,
+            *(percent(row.get(figure)).removesuffix(" %") for figure in ("f1", "precision", "recall")),
             count(row.get("pictures")),
         )
         for name, row in sorted(measured.items(), key=lambda item: item[1].get("f1", 0.0))
     ]
-    headers = ("class", "number", "F1", "precision", "recall", "pictures")
-    parts = [markup.table(headers, rows[:SHOWN_CLASSES], range(1, 6), "The class with the lowest F1 first")]
+    headers, caption = ("class", "F1", "precision", "recall", "pictures"), "In percent; the class with the lowest F1 first"
+    parts = [markup.table(headers, rows[:SHOWN_CLASSES], range(1, 5), caption)]
     if rest := rows[SHOWN_CLASSES:]:
-        parts.append(markup.more(f"the other {len(rest)} classes", markup.table(headers, rest, range(1, 6))))
+        parts.append(markup.more(f"the other {len(rest)} classes", markup.table(headers, rest, range(1, 5))))
     return markup.section("Class by class", *parts, wide=True)
+
+
+def _numbered(classes: list[str]) -> bool:
+    """Whether plots have numbers of classes in place of names."""
+    return len(classes) > NAMED or not all(map(writable, classes))
 
 
 def _next_steps(run: Material) -> str:
@@ -160,7 +170,10 @@ def _next_steps(run: Material) -> str:
     steps = (
         ("Turn the run into a release that phones and servers can run:", f"python -m app export {folder}"),
         ("Ask it about pictures of your own:", f"python -m app predict {folder} picture.jpg"),
-        ("Set it beside other runs:", f"python -m app compare {folder} runs/latest"),
+        (
+            "Set it beside other runs:",
+            f"python -m app compare {folder} {shlex.quote(str(_near(run.run.folder.parent) / LATEST))}",
+        ),
     )
     lines = [markup.paragraph(why) + markup.command(what) for why, what in steps]
     return markup.section("What next", *lines)
@@ -168,7 +181,8 @@ def _next_steps(run: Material) -> str:
 
 def _near(folder: Path) -> Path:
     """As it would be typed: relative, if it is under the current folder."""
-    return Path(os.path.relpath(folder)) if folder.is_relative_to(Path.cwd()) else folder
+    whole = folder.resolve()
+    return Path(os.path.relpath(whole)) if whole.is_relative_to(Path.cwd()) else whole
 
 
 def _data(run: Material) -> str:
@@ -188,7 +202,7 @@ def _in_two_splits(found: Mapping[str, int] | None) -> str:
         return "No picture was found in two splits."
     return (
         f"In two splits: {plural(equal, 'picture')} with equal pixels, {plural(near, 'picture')} nearly equal. "
-        "What was trained on makes test figures look better than they are."
+        "A test picture that was trained on makes the test figures look better than they are."
     )
 
 
@@ -209,10 +223,15 @@ def _settings(run: Material) -> str:
     helps = {field.name: field.metadata["help"] for field in fields(TrainConfig)}
     recipe = recipe_settings(run.settings.get("model", ""), run.settings.get("data", ""))
     rows = [
-        (name, _beside_recipe(value, recipe.get(name, value)), helps.get(name, "option of the network"))
+        (
+            name.replace("_", "-"),
+            _beside_recipe(value, recipe.get(name, value)),
+            helps.get(name) or WHAT.get(name, "option of the network"),
+        )
         for name, value in run.settings.items()
     ]
-    return markup.section("Settings", markup.table(("setting", "value", "what it does"), rows), wide=True)
+    listed = markup.table(("setting", "value", "what it does"), rows, kind="settings")
+    return markup.section("Settings", listed, wide=True)
 
 
 def _beside_recipe(value: Any, recipe: Any) -> str:
@@ -221,6 +240,10 @@ def _beside_recipe(value: Any, recipe: Any) -> str:
 
 def _versions(run: Material) -> str:
     record = run.run.record
-    pairs = [("backend", record.get("backend")), ("started", record.get("started")), ("git commit", record.get("git_commit"))]
+    pairs = [
+        ("backend", record.get("backend")),
+        ("started", str(record.get("started") or NOT_RECORDED).replace("T", " ")),
+        ("git commit", record.get("git_commit")),
+    ]
     pairs += list((record.get("versions") or {}).items())
     return markup.section("Made with", markup.facts((name, str(value or NOT_RECORDED)) for name, value in pairs), wide=True)

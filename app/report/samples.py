@@ -13,9 +13,11 @@ import numpy as np
 from app.report.style import WIDTH, class_labels, picture
 
 Array = np.ndarray[Any, Any]
-COLUMNS = 4
-MOST_TILES = 16
-LINE = 15  # characters that fit under a tile
+COLUMNS = 3
+MOST_TILES = 12
+LETTERS = 17  # that fit under a tile
+MARGIN, LINE = 0.06, 0.175  # inches
+SUREST = 0.99  # 100 % would say that there was no doubt at all
 NOTICED = 0.005  # a smaller share of a target is not worth its place
 
 
@@ -30,14 +32,9 @@ class Mistakes:
     total: int
 
     def captions(self, classes: Sequence[str]) -> list[str]:
-        """`is 7, taken for 1, 98 %`"""
+        """`is 7, taken for 1, 98 %`, in two lines."""
         rows = zip(self.truths, self.taken_for, self.probabilities, strict=True)
-        return [f"is {classes[truth]}, taken for {classes[other]}, {_sure(probability)}" for truth, other, probability in rows]
-
-
-def _sure(probability: float) -> str:
-    """Never 100 %: that would say that there was no doubt at all."""
-    return "over 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
+        return [f"is {classes[truth]},\ntaken for {classes[other]}, {_share(min(sure, SUREST))}" for truth, other, sure in rows]
 
 
 def find_mistakes(images: Array, labels: Array, probabilities: Array) -> Mistakes:
@@ -70,7 +67,11 @@ def _target_caption(row: Array, classes: Sequence[str]) -> str:
         return "no label"
     if len(order) == 1 and row[order[0]] > 1 - NOTICED:
         return str(classes[order[0]])
-    return " ".join(f"{classes[c]} {100 * row[c]:.0f} %" for c in order)
+    return " ".join(f"{classes[c]} {_share(row[c])}" for c in order)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def draw_mistakes(mistakes: Mistakes, classes: Sequence[str], file: Path) -> None:
@@ -88,24 +89,22 @@ def draw_batch(images: Array, targets: Array, classes: Sequence[str], smoothing:
 
 
 def draw_tiles(images: Array, captions: Sequence[str], file: Path) -> None:
-    """Pictures in rows of four, each with its caption below it.
+    """Pictures in rows, each with its caption below it.
 
     Shapes: 0..255 [N, H, W, C], N of at least 1.
     """
-    lines = [textwrap.wrap(caption, LINE) for caption in captions]
-    rows = -(-len(images) // COLUMNS)
-    pitch = WIDTH / COLUMNS
-    ratio = min(2.0, max(0.5, images.shape[1] / images.shape[2]))
-    tile_height = (pitch - 0.12) * ratio + 0.16 * max(map(len, lines)) + 0.12
-    with picture(file, height=rows * tile_height + 0.08) as figure:
+    lines = [[line for part in caption.split("\n") for line in textwrap.wrap(part, LETTERS)] for caption in captions]
+    side = WIDTH / COLUMNS - 2 * MARGIN
+    tall = side * min(2.0, max(0.5, images.shape[1] / images.shape[2]))
+    rows = [range(start, min(start + COLUMNS, len(images))) for start in range(0, len(images), COLUMNS)]
+    heights = [tall + LINE * max(len(lines[index]) for index in row) + 2 * MARGIN for row in rows]
+    with picture(file, height=sum(heights) + MARGIN) as figure:
         figure.set_layout_engine("none")
-        for index, (image, text) in enumerate(zip(images, lines, strict=True)):
-            row, column = divmod(index, COLUMNS)
-            top = 0.06 + row * tile_height
-            height = (pitch - 0.12) * ratio
-            axes = _place(figure, column * pitch + 0.06, top, pitch - 0.12, height)
-            _show(axes, image)
-            axes.text(0.5, -0.03, "\n".join(text), transform=axes.transAxes, ha="center", va="top", fontsize=8.5)
+        for row, top in zip(rows, np.cumsum([MARGIN, *heights]), strict=False):
+            for column, index in enumerate(row):
+                axes = _place(figure, column * (side + 2 * MARGIN) + MARGIN, top, side, tall)
+                _show(axes, images[index])
+                axes.set_xlabel("\n".join(lines[index]), fontsize=10.5, labelpad=2)
 
 
 def _place(figure: Any, left: float, top: float, width: float, height: float) -> Any:

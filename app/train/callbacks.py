@@ -170,7 +170,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             if self.resumed:
                 callback.restore(self.resumed["counters"][name])
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if not all(math.isfinite(value) for value in (logs["loss"], logs["val_loss"])):
             raise diverged(epoch, self.run)
         counters = {name: callback.counters() for name, callback in self.counting.items()}
@@ -207,7 +207,8 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         if self.live:
             steps = self.params["steps"]
             ahead = (now - self._began) / (batch + 1) * (steps - batch - 1)
-            text = f"epoch {int(self._epoch) + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %  loss {loss:.4f}  {clock(ahead)} left"
+            place = f"epoch {int(self._epoch) + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %"
+            text = f"{place}  loss {loss:.4f}  {clock(ahead)} left in this epoch"
             print(f"\r{text:<78}", end="", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -217,7 +218,9 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         if self.live:
             print(f"\r{'':<78}\r", end="")
         figures = f"loss {logs['loss']:.4f}  val_loss {logs['val_loss']:.4f}  val_{self.metric} {logs[f'val_{self.metric}']:.4f}"
-        self.say(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {clock(left)} left")
+        self.say(
+            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {clock(left)} left"
+        )
 
 
 def diverged(epoch: int, run: Run) -> UserError:

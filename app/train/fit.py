@@ -54,7 +54,7 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, resume: bool = False, li
     with devices.scope():
         network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
         plain = build_network(config, dataset.shape, len(dataset.classes))
-        if config.weights and not resume:
+        if config.weights and not run.state_file.exists():
             start_from(network, config.weights, say)
         if config.freeze:
             freeze(network)
@@ -67,8 +67,8 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, resume: bool = False, li
         training.restore()
     else:
         run.write_json(run.config_file, _record(config, dataset, devices))
-        with replacing(run.folder / "batch.npz") as partial:
-            np.savez_compressed(partial, **first_batch(batches))
+    with replacing(run.folder / "batch.npz") as partial:
+        np.savez_compressed(partial, **first_batch(batches))
     _point_latest(run)
     pictures = " + ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "val", "test"))
     say(f"{config.model} on {config.data}: {plain.count_params():,} parameters, {pictures} pictures, {devices.description}")

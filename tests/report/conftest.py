@@ -49,7 +49,9 @@ def mixed_batch(images, labels, classes, smoothing=0.05):
 def make_run(tmp_path):
     """A function that writes a run folder and gives the Run."""
 
-    def make(name="lenet5-digits-1", classes=DIGITS, *, mistakes=12, epochs=20, finished=True, slope=1.0, settings=None, data=None):
+    def make(
+        name="lenet5-digits-1", classes=DIGITS, *, mistakes=12, epochs=20, finished=True, slope=1.0, settings=None, data=None
+    ):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         heldout = digits_heldout(len(classes), mistakes)

@@ -1,0 +1,54 @@
+# make help tells what there is.
+.DEFAULT_GOAL := help
+.PHONY: setup train evaluate export verify lint test test-all clean help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+APP := $(BIN)/python -m app
+MODEL ?= lenet5
+DATA ?= digits
+RUN ?= runs/latest
+RELEASE ?= exported/$(MODEL)-$(DATA)
+ARGS ?=
+
+# The stamp is newer than the pinned packages once they are installed; GPU=1 adds TensorFlow's CUDA libraries.
+STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
+
+setup: $(STAMP)  ## install everything into .venv (GPU=1: with CUDA libraries)
+
+$(STAMP): requirements.txt requirements-serve.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(if $(GPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$(sed -n 's/^tensorflow==//p' requirements.txt)")
+	touch $@
+
+train: setup  ## train MODEL on DATA (default: LeNet-5 on the handwritten digits of scikit-learn, no download)
+	$(APP) train $(MODEL) $(DATA) $(ARGS)
+
+evaluate: setup  ## measure RUN (default: the latest) on its test pictures
+	$(APP) evaluate $(RUN) $(ARGS)
+
+export: setup  ## turn RUN (default: the latest) into a verified release in exported/
+	$(APP) export $(RUN) $(ARGS)
+
+verify: setup  ## check RELEASE: hashes, and every file against its samples
+	$(APP) verify $(RELEASE) $(ARGS)
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup  ## the tests: offline, no GPU, minutes
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: setup  ## the slow proofs too
+	$(BIN)/python -m pytest -m "not gpu and not network and not browser" $(ARGS)
+
+clean:  ## remove what tools left behind; runs, releases and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

@@ -1,0 +1,331 @@
+"""The commands. Each is a short function; what is heavy is imported inside, after everything cheap has been checked."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
+
+from app.config import TrainConfig, make_config, parse_value, setting_types
+from app.errors import UserError, unknown
+
+INTERRUPTED = 130  # what shells give for Ctrl-C
+MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
+    try:
+        given = _parser().parse_args(arguments)
+        given.command(given)
+        return 0
+    except UserError as error:
+        print(f"convoy: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"convoy: {error.strerror}{place}; make room or choose another place, then go on", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("convoy: stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def train(given: argparse.Namespace) -> None:
+    """Trains a network on a data set, or goes on with a run that was stopped."""
+    from app.data.augment import find_policy
+    from app.data.registry import check_name
+    from app.runs import claimed, run_folder
+
+    config, folder = _resumed(given) if given.resume else (_new_config(given), None)
+    check_name(config.data)
+    find_policy(config.augment)
+    if folder is None:
+        folder = run_folder(given.out, config.model, config.data)
+        if (folder / "config.json").exists():
+            raise UserError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
+    with claimed(folder), _stoppable(folder):
+        _quiet_libraries()
+        from app.report.page import write_report
+        from app.train.fit import fit
+
+        run = fit(config, folder, _say, resume=given.resume, live=not given.quiet)
+        page = write_report(run)
+    shown = os.path.relpath(folder)
+    _say(f"report: {os.path.relpath(page)}")
+    _say(f"next:   python -m app export {shown}      (files for phones, browsers and servers)")
+    _say(f"        python -m app predict {shown} PICTURE")
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    """Measures a run, or each file of a release, on the test pictures."""
+    _quiet_libraries()
+    from app.evaluate import evaluate as measure
+
+    rows = measure(given.source, given.data, _say if not given.json else _nothing)
+    if given.json:
+        print(json.dumps(rows, indent=2))
+
+
+def compare(given: argparse.Namespace) -> None:
+    """Puts runs side by side: a table, and their curves in one plot."""
+    from app.report.compare import compare as side_by_side
+    from app.runs import open_run
+
+    comparison = side_by_side([open_run(path) for path in given.runs], Path(given.plot))
+    if given.json:
+        print(json.dumps(comparison.rows, indent=2))
+    else:
+        print(comparison.text)
+        print(f"curves: {given.plot}")
+
+
+def export(given: argparse.Namespace) -> None:
+    """Turns a run into a verified release."""
+    from app.runs import open_finished_run
+
+    run = open_finished_run(given.run)
+    _quiet_libraries()
+    from app.export.export import export as make_release
+
+    release = make_release(run, Path(given.out), given.name, given.variants, given.tolerance, _say)
+    _say(f"next:   python -m app predict {given.out}/{release.name} PICTURE")
+
+
+def verify(given: argparse.Namespace) -> None:
+    """Checks a release: hashes, and every file against its samples."""
+    _quiet_libraries()
+    from app.export.verify import verify_release
+    from app.tables import table
+
+    checks = verify_release(Path(given.release))
+    print(table(("file", "status", "detail"), [(check.path, check.status, check.detail) for check in checks]))
+    if failed := [check.path for check in checks if check.status == "failed"]:
+        raise UserError(f"{given.release}: {', '.join(failed)} failed; export it again")
+
+
+def predict(given: argparse.Namespace) -> None:
+    """Asks a run, a release or a lone file about pictures."""
+    _quiet_libraries()
+    from app.predict import predict as answers
+    from app.predict import write_csv
+
+    found = answers(given.source, [Path(path) for path in given.pictures], given.top)
+    if given.csv:
+        count, unread = write_csv(found, Path(given.csv))
+        _say(f"{count} pictures answered in {given.csv}" + (f", {unread} could not be read" if unread else ""))
+        return
+    for one in found:
+        print(json.dumps(one.to_json()) if given.json else one.to_text(), flush=True)
+
+
+def models(given: argparse.Namespace) -> None:
+    """Lists the networks."""
+    from app.tables import table
+    from models.registry import all_models
+
+    specs = all_models().values()
+    if given.json:
+        keys = ("name", "title", "year", "paper", "objective", "input_shape", "min_size", "parameters")
+        print(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
+        return
+    rows = [(s.name, s.year, f"{s.parameters:,}", "x".join(map(str, s.input_shape)), s.title, s.paper) for s in specs]
+    print(table(("name", "year", "parameters", "input", "title", "paper"), rows))
+
+
+def datasets(given: argparse.Namespace) -> None:
+    """Lists the data sets that have a name."""
+    from app.data.registry import all_datasets
+    from app.tables import table
+
+    specs = all_datasets().values()
+    keys = ("name", "title", "classes", "pictures", "size", "download", "source", "verified")
+    if given.json:
+        print(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
+        return
+    shown = [[getattr(spec, key) for key in keys[:-1]] + ["yes" if spec.verified else "not run"] for spec in specs]
+    print(table((*keys[:-1], "run here"), shown))
+    print("also: tfds:<name> (any classification set of TensorFlow Datasets), a folder class/picture.jpg, a .npz file")
+
+
+def _resumed(given: argparse.Namespace) -> tuple[TrainConfig, Path]:
+    """The configuration and folder to go on with; a new run's, if MODEL and DATA are given and there is none yet."""
+    from app.runs import LATEST, RUNS, open_run
+
+    folder = Path(given.out) if given.out else RUNS / LATEST
+    if given.model and given.data and given.out and not (folder / "config.json").exists():
+        return _new_config(given), folder
+    run = open_run(folder)
+    if run.finished:
+        raise UserError(f"{folder} has ended already; train a new run by leaving --resume out")
+    named = {"model": given.model, "data": given.data} if given.model else {}
+    asked = {**named, **_flags(given)}
+    for name, value in asked.items():
+        if value != getattr(run.config, name):
+            raise UserError(
+                f"{folder} was started with {name} {getattr(run.config, name)}, not {value}; --resume goes on as it began"
+            )
+    if given.set:
+        raise UserError("--resume goes on as the run began; leave --set out")
+    return run.config, run.folder
+
+
+def _new_config(given: argparse.Namespace) -> TrainConfig:
+    if not (given.model and given.data):
+        raise UserError("train takes a model and a data set, as in: python -m app train lenet5 digits")
+    pairs = {}
+    for pair in given.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set takes option=value; not '{pair}'")
+        pairs[name] = value
+    return make_config(given.model, given.data, _flags(given), pairs)
+
+
+def _flags(given: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given on the command line, in their types."""
+    found: dict[str, Any] = {}
+    for field in fields(TrainConfig):
+        text = getattr(given, field.name, None) if field.metadata["flag"] else None
+        if text is not None:
+            kind = setting_types()[field.name]
+            found[field.name] = parse_value(f"--{field.name.replace('_', '-')}", kind, text) if isinstance(text, str) else text
+    return found
+
+
+@contextmanager
+def _stoppable(folder: Path) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the training with a word on how to go on."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "config.json").exists():
+            print(f"\nconvoy: go on with: python -m app train --resume --out {os.path.relpath(folder)}", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _quiet_libraries() -> None:
+    """Keeps the notes of TensorFlow's C++ parts off the screen; its errors still come as exceptions."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _nothing(line: str) -> None:
+    del line
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a wrong flag or command in one line, with the nearest right one."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: "):
+            first = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
+            known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            if first.startswith("-"):
+                raise unknown("flag", first, known, f"(python -m {self.prog} --help)")
+            raise UserError(f"'{first}' is one argument too many (python -m {self.prog} --help)")
+        if "invalid choice" in message:
+            chosen = message.split("invalid choice: ")[1].split("'")[1]
+            raise unknown("command", chosen, _COMMANDS, "(python -m app --help)")
+        raise UserError(f"{message} (python -m {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        # A subcommand's parser knows its flags; the top one, which would report unknown ones otherwise, does not.
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
+_COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "compare": compare,
+    "export": export,
+    "verify": verify,
+    "predict": predict,
+    "models": models,
+    "datasets": datasets,
+}
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="app", description="Convoy: classic CNNs, from pixels to the phone.", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made = {}
+    for name, command in _COMMANDS.items():
+        summary = (command.__doc__ or "").strip()
+        made[name] = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        made[name].set_defaults(command=command)
+    _train_arguments(made["train"])
+    made["evaluate"].add_argument("source", metavar="RUN|RELEASE")
+    made["evaluate"].add_argument("--data", help="other data than the run's own, with the same classes")
+    made["compare"].add_argument("runs", nargs="+", metavar="RUN")
+    made["compare"].add_argument("--plot", default="runs/compare.png", help="where the curves go")
+    made["export"].add_argument("run", metavar="RUN")
+    made["export"].add_argument("--variants", nargs="+", metavar="VARIANT", help="files to make; default: all")
+    made["export"].add_argument("--name", help="name of the release; default: <model>-<data>")
+    made["export"].add_argument("--out", default="exported", help="folder of releases")
+    made["export"].add_argument(
+        "--tolerance", type=_number, metavar="POINTS", help="points of accuracy an int8 file may lose, dynamic half; default: 1"
+    )
+    made["verify"].add_argument("release", metavar="RELEASE")
+    made["predict"].add_argument("source", metavar="RUN|RELEASE|FILE")
+    made["predict"].add_argument("pictures", nargs="+", metavar="PICTURE|FOLDER")
+    made["predict"].add_argument("--top", type=_count, default=5, help="how many labels; default: 5")
+    made["predict"].add_argument("--csv", metavar="FILE", help="write a table instead")
+    for name in ("evaluate", "compare", "predict", "models", "datasets"):
+        made[name].add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a name from: python -m app models")
+    parser.add_argument("data", nargs="?", metavar="DATA", help="a name, tfds:<name>, a folder of pictures, a .npz file")
+    for field in fields(TrainConfig):
+        if not field.metadata["flag"]:
+            continue
+        kind, flag, text = setting_types()[field.name], f"--{field.name.replace('_', '-')}", field.metadata["help"]
+        if kind is bool:
+            parser.add_argument(flag, action="store_const", const=True, help=text)
+            continue
+        choices = f" ({', '.join(get_args(kind))})" if get_origin(kind) is not None else ""
+        parser.add_argument(flag, metavar=flag[2:].upper().replace("-", "_"), help=(text + choices).replace("%", "%%"))
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
+    parser.add_argument("--out", metavar="DIR", help="the run folder; default: runs/<model>-<data>-<time>")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
+    parser.add_argument("--quiet", action="store_true", help="plain lines, also on a terminal")
+
+
+def _number(text: str) -> float:
+    return float(parse_value("--tolerance", float, text))
+
+
+def _count(text: str) -> int:
+    value = int(parse_value("--top", int, text))
+    if value < 1:
+        raise UserError(f"--top {value} is too small; the smallest is 1")
+    return value

@@ -1,0 +1,77 @@
+import json
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from app.export.converters import VARIANTS, Graph, calibration, notes
+from app.images import with_channels
+from app.runners import open_file, run_pictures
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return run.inference_model()
+
+
+@pytest.fixture
+def graph(run, model, tmp_path):
+    contract = {"name": "image", "range": [0, 255]}
+    return Graph(model, run.arrays("calibration")["images"], notes("classification", run.classes, contract), tmp_path)
+
+
+def test_an_onnx_file_names_its_batch_and_says_what_it_is(release):
+    proto = onnx.load(release.folder / "model.onnx")
+    image, probabilities = proto.graph.input[0], proto.graph.output[0]
+    assert (image.name, probabilities.name) == ("image", "probabilities")
+    sizes = [[side.dim_param or side.dim_value for side in t.type.tensor_type.shape.dim] for t in (image, probabilities)]
+    assert sizes == [["batch", 28, 28, 3], ["batch", 10]]
+    assert [opset.version for opset in proto.opset_import if opset.domain == ""] == [17]
+    said = {note.key: note.value for note in proto.metadata_props}
+    assert said["objective"] == "classification"
+    assert json.loads(said["labels"]) == list(release.classes)
+    assert json.loads(said["input"]) == release.input
+
+
+@pytest.mark.parametrize("name", ["onnx-fp32", "tflite-fp32", "tflite-int8"])
+def test_the_same_network_gives_the_same_bytes(graph, name):
+    first, second = graph.work / "first", graph.work / "second"
+    for path in (first, second):
+        VARIANTS[name].write(graph, path)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_int8_file_takes_a_clients_bytes_as_they_are_though_all_calibration_pictures_are_dark(graph, run):
+    dark = Graph(graph.model, graph.calibration // 8 + 20, graph.notes, graph.work)
+    VARIANTS["tflite-int8"].write(dark, graph.work / "dark.tflite")
+    runner = open_file(graph.work / "dark.tflite", "tflite")
+    assert runner.input_scale == (1.0, 0)
+
+
+def test_only_two_pixels_of_the_calibration_are_not_the_runs(graph):
+    given = np.concatenate([one["image"] for one in calibration(graph)])
+    changed = (given != with_channels(graph.calibration, 3)).any(axis=-1)
+    assert changed[1:].sum() == 0
+    assert changed[0].sum() <= 2
+    assert given[0].min() == 0
+    assert given[0].max() == 255
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_colour_network_with_batch_normalisation_converts_to_every_file(name, tmp_path):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 20, 3), name="image")
+    x = keras.layers.Rescaling(1 / 255)(image)
+    for filters in (16, 24):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, {"probabilities": keras.layers.Softmax()(x)})
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 16, 20, 3), np.uint8)
+    row = VARIANTS[name]
+    row.write(Graph(model, pictures, {}, tmp_path / "work"), tmp_path / row.path)
+    found = run_pictures(open_file(tmp_path / row.path, row.format), pictures)["probabilities"]
+    expected = model.predict(pictures.astype("float32"), verbose=0)["probabilities"]
+    assert np.abs(found - expected).max() < {"fp32": 1e-5, "fp16": 1e-2}.get(row.precision, 0.05)
