@@ -101,7 +101,7 @@ def export(given: argparse.Namespace) -> None:
     _quiet_libraries()
     from app.export.export import export as make_release
 
-    release = make_release(run, Path(given.out), given.name, given.variants, given.tolerance, _say)
+    release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, _say)
     _say(f"next:   python -m app predict {given.out}/{release.name} PICTURE")
 
 
@@ -111,25 +111,28 @@ def verify(given: argparse.Namespace) -> None:
     from app.export.verify import verify_release
     from app.tables import table
 
-    checks = verify_release(Path(given.release))
-    print(table(("file", "status", "detail"), [(check.path, check.status, check.detail) for check in checks]))
-    if failed := [check.path for check in checks if check.status == "failed"]:
+    verdicts = verify_release(given.release)
+    print(table(("file", "status", "detail"), [(verdict.path, verdict.status, verdict.detail) for verdict in verdicts]))
+    if failed := [verdict.path for verdict in verdicts if verdict.status == "failed"]:
         raise UserError(f"{given.release}: {', '.join(failed)} failed; export it again")
 
 
 def predict(given: argparse.Namespace) -> None:
     """Asks a run, a release or a lone file about pictures."""
     _quiet_libraries()
-    from app.predict import predict as answers
-    from app.predict import write_csv
+    from app.predict import predict as ask
+    from app.predict import write_csv, write_json, write_text
 
-    found = answers(given.source, [Path(path) for path in given.pictures], given.top)
+    unread: list[str] = []
+    rows = _noting_unread(ask(given.source, given.pictures, given.top), unread)
     if given.csv:
-        count, unread = write_csv(found, Path(given.csv))
-        _say(f"{count} pictures answered in {given.csv}" + (f", {unread} could not be read" if unread else ""))
-        return
-    for one in found:
-        print(json.dumps(one.to_json()) if given.json else one.to_text(), flush=True)
+        with open(given.csv, "w", newline="", encoding="utf-8") as file:
+            write_csv(rows, file, given.top)
+        _say(f"answers: {given.csv}")
+    else:
+        (write_json if given.json else write_text)(rows, sys.stdout)
+    if unread:
+        raise UserError(f"{len(unread)} of the pictures could not be read, the first: {unread[0]}")
 
 
 def models(given: argparse.Namespace) -> None:
@@ -231,6 +234,14 @@ def _quiet_libraries() -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _noting_unread(rows: Iterator[Any], unread: list[str]) -> Iterator[Any]:
+    """The rows as they come; those of pictures that could not be read are noted too."""
+    for path, answer in rows:
+        if isinstance(answer, str):
+            unread.append(f"{path}: {answer}")
+        yield path, answer
 
 
 def _nothing(line: str) -> None:

@@ -21,7 +21,7 @@ def mlp(input_shape: Shape, classes: int, *, units: int = 128, activation: Activ
 
 
 DIGITS = Recipe(epochs=40, batch_size=32, learning_rate=2e-3, weight_decay=0.01, augment="digits")
-MNIST = Recipe(epochs=30, learning_rate=3e-3, weight_decay=0.01, label_smoothing=0.05, augment="shift")
+MNIST = Recipe(epochs=60, learning_rate=4e-3, label_smoothing=0.05, augment="digits", clean_epochs=0.05)
 
 SPECS = [
     ModelSpec(

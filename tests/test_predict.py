@@ -9,6 +9,7 @@ from PIL import Image
 
 from app.answers import Answer
 from app.errors import UserError
+from app.export.export import export
 from app.predict import answers, find_pictures, open_network, predict, write_csv, write_json
 from tests.slim import run_without
 from tests.small_run import copy_run, small_release, small_run
@@ -85,8 +86,6 @@ def test_folders_are_searched_whole_and_in_order(tmp_path):
 
 def test_a_lone_onnx_file_knows_its_labels(run, release, folder, tmp_path):
     named = copy_run(run, tmp_path / "run", classes=[f"digit {digit}" for digit in range(10)])
-    from app.export.export import export
-
     made = export(named, tmp_path / "out", variants=("onnx-fp32",), say=lambda line: None)
     shutil.copy(made.folder / "model.onnx", tmp_path / "lone.onnx")
     (_, answer), *_ = predict(tmp_path / "lone.onnx", [folder / "000.png"])

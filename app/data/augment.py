@@ -84,7 +84,9 @@ def _sampled(images: Array, places: Array) -> Array:
     rows, columns = (np.clip(places[:, axis] + 1, 0, side + 0.999) for axis, side in ((0, height), (1, width)))
     top, left = np.floor(rows), np.floor(columns)
     down, across = ((part if channels == 1 else part[..., None]) for part in (rows - top, columns - left))
-    corner = (top * (width + 2) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * ((height + 2) * (width + 2))
+    corner = (top * (width + 2) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * (
+        (height + 2) * (width + 2)
+    )
     upper, upper_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
     corner += width + 2
     lower, lower_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)

@@ -64,12 +64,12 @@ class Variant:
 def write_saved_model(model: Any, folder: Path, batch: int | None) -> None:
     """A SavedModel with the signature `serving_default`.
 
-    Keras's archive tracks the weights; tf.saved_model.save around the model leaves them out without a word.
+    Keras's archive finds the weights by the endpoint; tf.saved_model.save around the model leaves them out without a word.
+    To `track` the model as well would write them twice.
     """
     import tensorflow as tf
 
     archive = keras.export.ExportArchive()
-    archive.track(model)
     signature = tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name=INPUT)
     archive.add_endpoint("serving_default", lambda image: model(image), input_signature=[signature])
     archive.write_out(str(folder), verbose=False)

@@ -58,7 +58,7 @@ def compare(runs: Sequence[Run], plot: Path | None) -> Comparison:
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(dict(zip(names, histories, strict=True)), rows[0]["metric"], plot)
-    return Comparison(rows, [*_unlike(runs, rows), *_by_chance(rows), *_unfinished(rows)])
+    return Comparison(rows, [*(_unlike(runs, rows) or _by_chance(rows)), *_unfinished(rows)])
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -123,9 +123,7 @@ def _unlike(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[str]:
         return ["These runs answer different kinds of question: their figures are not comparable."]
     if _differ([row["data"] for row in rows]):
         return [f"These runs are on different data ({name}): {accuracies}."]
-    prints = [
-        (record.get("fingerprint"), tuple(run.record.get("classes", ()))) for record, run in zip(records, runs, strict=True)
-    ]
+    prints = [record["fingerprint"] for record in records if record.get("fingerprint")]
     if _differ(prints) and _differ([settings(run).get("split_seed") for run in runs]):
         return [f"These runs have different split seeds: unless {name} has a test split of its own, {accuracies}."]
     if _differ(prints):
@@ -143,16 +141,14 @@ def _differ(values: Sequence[Hashable]) -> bool:
 
 def _by_chance(rows: Sequence[dict[str, Any]]) -> list[str]:
     """How much of a difference means nothing."""
-    tested = [row for row in rows if row["test"] is not None and row["test_pictures"]]
-    if len(tested) < 2 or _differ([row["test_pictures"] for row in tested]) or _differ([row["data"] for row in rows]):
+    tested = [row for row in rows if row["test"] is not None and row["test_pictures"] and row["metric"] == "accuracy"]
+    if len(tested) < 2 or _differ([row["test_pictures"] for row in tested]):
         return []
     pictures = tested[0]["test_pictures"]
     points = 100 * smallest_difference(sum(row["test"] for row in tested) / len(tested), pictures)
-    return (
-        [f"On {pictures:,} test pictures, differences of less than about {points:.1g} percentage points can be chance."]
-        if points
-        else []
-    )
+    if not points:
+        return []
+    return [f"On {pictures:,} test pictures, differences of less than about {points:.1f} percentage points can be chance."]
 
 
 def _unfinished(rows: Sequence[dict[str, Any]]) -> list[str]:

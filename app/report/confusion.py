@@ -79,7 +79,7 @@ def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: P
 
 
 def _write_counts(axes: Any, counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any]) -> None:
-    size = 9 if counts.max() < 1000 else 7
+    size = 9 if counts.max() < 1000 else 8 if counts.max() < 10_000 else 6.5
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.3 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=size)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from app.report.history import Array, History
 from app.report.style import COLOURS, RATE, TRAINING, VALIDATION, drawable, picture
 
-WIDE = 20  # ratio of the largest to the smallest loss from which a linear axis would hide the end of the training
+WIDE = 8  # ratio of the largest to the smallest loss from which a linear axis would hide the end of the training
 FEW = 40  # epochs that still leave room for a dot each
 SHORT_NAME = 34  # characters that fit in half of the legend
 MARKERS = "osD^vPX"  # one fewer than the colours: run 9 shares the first's colour, not its mark

@@ -38,6 +38,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .5rem .3rem 0; bo
          overflow-wrap: anywhere; }
 thead th { border-top: 0; color: var(--quiet); font-weight: 500; overflow-wrap: normal; }
 tbody th { font-weight: 600; }
+.settings { font-size: .86rem; }
 .settings th { overflow-wrap: normal; }
 .settings td { overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal; }

@@ -56,8 +56,8 @@ def _facts(run: Material) -> str:
     validation = run.measured.get("validation") or {}
     pairs = [
         ("parameters", count(run.measured.get("parameters"))),
-        ("time", duration(run.measured.get("seconds"))),
-        ("processor time", duration(run.measured.get("cpu_seconds"))),
+        ("time", duration(run.measured.get("seconds", run.history.total("seconds")))),
+        ("processor time", duration(run.measured.get("cpu_seconds", run.history.total("cpu_seconds")))),
         ("epochs", f"{run.measured.get('epochs', len(run.history))} (best: {run.best_epoch or NOT_RECORDED})"),
         ("device", run.run.record.get("device") or NOT_RECORDED),
         ("seed", setting_value(run.settings.get("seed"))),
@@ -86,8 +86,8 @@ def _curves(run: Material) -> str:
         f"{run.best_epoch} with {percent(best)}, training {run.metric} ends at {percent(run.history.at(last, run.metric))}."
     )
     note = (
-        "Training figures are means over an epoch in which the network was still changing, with augmentation and dropout where "
-        "they are set, so that they can be worse than those of validation. The network of the best epoch was kept."
+        "Training figures are means over an epoch in which the network was still changing, with augmentation, dropout and label "
+        "smoothing where they are set, so they can be worse than those of validation. The network of the best epoch was kept."
     )
     return markup.section(heading, markup.image(run.file("curves.png"), alternative), markup.paragraph(note, "quiet"))
 
@@ -228,7 +228,7 @@ def _settings(run: Material) -> str:
             _beside_recipe(value, recipe.get(name, value)),
             helps.get(name) or WHAT.get(name, "option of the network"),
         )
-        for name, value in run.settings.items()
+        for name, value in sorted(run.settings.items(), key=lambda item: item[0] not in WHAT)
     ]
     listed = markup.table(("setting", "value", "what it does"), rows, kind="settings")
     return markup.section("Settings", listed, wide=True)

@@ -6,27 +6,36 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Prints nothing while the block runs, not even from C++; if it fails, what was printed is a note on the error."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+    """Prints nothing while the block runs, not even from C++; if it fails, what was printed is a note on the error.
+
+    Only the process's two descriptors are turned away, not `sys.stderr`: loggers that are set up in the block would keep
+    whatever stood for it, and write into a closed file later.
+    """
+    _flush()
+    with tempfile.TemporaryFile() as log:
         screen = {number: os.dup(number) for number in (1, 2)}
         try:
             for number in screen:
                 os.dup2(log.fileno(), number)
-            with redirect_stdout(log), redirect_stderr(log):
-                yield
+            yield
         except Exception as error:
+            _flush()
             log.seek(0)
-            if printed := log.read().strip():
+            if printed := log.read().decode(errors="replace").strip():
                 error.add_note(printed)
             raise
         finally:
+            _flush()
             for number, saved in screen.items():
                 os.dup2(saved, number)
                 os.close(saved)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

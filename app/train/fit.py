@@ -21,8 +21,9 @@ from app.data.registry import load_data
 from app.data.spec import Dataset, Split
 from app.data.splits import stratified
 from app.errors import UserError
-from app.images import with_channels
 from app.objectives import OBJECTIVES
+from app.runners import run_pictures
+from app.runners.keras import KerasRunner
 from app.runs import FORMAT, LATEST, Run, check_space, replacing
 from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, KeepBest, Log, Plateau, Progress, clock
 from app.train.devices import Devices, find_devices, make_deterministic
@@ -138,12 +139,12 @@ def _compile(network: Any, config: TrainConfig, steps_per_epoch: int, devices: D
 def _finish(training: _Training, say: Say) -> None:
     """What later stages need: figures of the best weights on unseen pictures, and the pictures that export needs."""
     run, dataset, rows = training.run, training.dataset, training.log.rows
-    model = run.inference_model()
+    runner = KerasRunner(run.inference_model())
     objective = run.objective
     figures = {}
     outputs = {}
     for name, split in (("test", dataset.test), ("validation", dataset.val)):
-        outputs[name] = predict(model, split)
+        outputs[name] = run_pictures(runner, split.images)
         figures[name] = objective.measure(outputs[name], split.labels, dataset.classes)
     held = _heldout(dataset.test, training.config.split_seed)
     with replacing(run.folder / "heldout.npz") as partial:
@@ -170,15 +171,6 @@ def _finish(training: _Training, say: Say) -> None:
         f"test {metric} {100 * test[metric]:.2f} % of {test['pictures']:,} pictures, with the weights of epoch "
         f"{training.best.best_epoch} ({clock(seconds)} of training, {cpu_seconds:.0f} CPU-seconds)"
     )
-
-
-def predict(model: Any, split: Split, batch_size: int = 256) -> dict[str, np.ndarray[Any, Any]]:
-    """The finished outputs of an inference model for all pictures of a split."""
-    parts = [
-        model.predict_on_batch(with_channels(split.images[i : i + batch_size], 3).astype(np.float32))
-        for i in range(0, len(split), batch_size)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _heldout(split: Split, seed: int) -> np.ndarray[Any, Any]:

@@ -105,7 +105,9 @@ def test_weights_that_the_converter_lost_are_noticed(run, tmp_path):
     function = tf.function(lambda image: model(image)).get_concrete_function(tf.TensorSpec((1, 28, 28, 3), name="image"))
     file = tmp_path / "model-fp32.tflite"
     file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert())
-    with pytest.raises(UserError, match="model-fp32.tflite has the operator .*VAR.*: its weights are missing; nothing was released"):
+    with pytest.raises(
+        UserError, match="model-fp32.tflite has the operator .*VAR.*: its weights are missing; nothing was released"
+    ):
         check_operators(file)
 
 

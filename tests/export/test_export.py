@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+from app.deploy import inference_model
 from app.errors import UserError
-from app.export import checks
+from app.export import bounds, checks
 from app.export.converters import VARIANTS, Graph
 from app.export.export import default_name, export
 from app.export.verify import verify_release
@@ -21,6 +22,7 @@ from tests.small_run import copy_run
 
 ROOT = Path(__file__).parents[2]
 ONNX = ("onnx-fp32",)
+FP32 = VARIANTS["tflite-fp32"]
 
 
 def quietly(run, out, **options):
@@ -97,12 +99,14 @@ def unscaled(graph, path):
     """The file of somebody who thinks that clients divide by 255."""
     image = keras.Input(graph.model.input_shape[1:], name="image")
     model = keras.Model(image, graph.model(image * 255.0))
-    VARIANTS["tflite-fp32"].write(replace(graph, model=model, work=graph.work / "unscaled"), path)
+    FP32.write(replace(graph, model=model, work=graph.work / "unscaled"), path)
 
 
 def test_a_file_that_wants_other_pixels_stops_the_release_and_nothing_is_left(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(VARIANTS, "tflite-fp32", replace(VARIANTS["tflite-fp32"], write=unscaled))
-    with pytest.raises(UserError, match=r"^model-fp32.tflite: an output is [\d.]+ from Keras; the bound for fp32 is 0.0001; noth"):
+    monkeypatch.setitem(VARIANTS, "tflite-fp32", replace(FP32, write=unscaled))
+    with pytest.raises(
+        UserError, match=r"^model-fp32.tflite: an output is [\d.]+ from Keras; the bound for fp32 is 0.0001; noth"
+    ):
         quietly(run, tmp_path, variants=("tflite-fp32", "onnx-fp32"))
     assert left(tmp_path) == []
 
@@ -110,8 +114,7 @@ def test_a_file_that_wants_other_pixels_stops_the_release_and_nothing_is_left(ru
 def test_a_refused_release_leaves_the_one_before(run, tmp_path, monkeypatch):
     first = quietly(run, tmp_path, variants=ONNX)
     before = left(tmp_path)
-    monkeypatch.setitem(checks.DIFFERENCE, "fp32", 0.0)
-    monkeypatch.setattr("app.export.bounds.DIFFERENCE", {"fp32": 1e-12, "fp16": 1e-2})
+    monkeypatch.setitem(bounds.DIFFERENCE, "fp32", 1e-12)
     with pytest.raises(UserError, match="model.onnx: an output is .* the bound for fp32 is 1e-12"):
         quietly(run, tmp_path, variants=ONNX)
     assert left(tmp_path) == before
@@ -123,14 +126,11 @@ def test_a_file_that_guesses_is_refused_for_what_it_loses(run, tmp_path, monkeyp
         network = run.network()
         kernel, bias = network.get_layer("logits").get_weights()
         network.get_layer("logits").set_weights([kernel[:, ::-1], bias[::-1]])
-        from app.deploy import inference_model
-
         model = inference_model(network, "classification")
-        VARIANTS["tflite-fp32"].write(replace(graph, model=model, work=graph.work / "shuffled"), path)
+        FP32.write(replace(graph, model=model, work=graph.work / "shuffled"), path)
 
-    row = VARIANTS["tflite-fp32"]
     monkeypatch.setitem(checks.BYTES_A_WEIGHT, "dynamic", 4)
-    monkeypatch.setitem(VARIANTS, "tflite-dynamic", replace(row, name="tflite-dynamic", precision="dynamic", write=shuffled))
+    monkeypatch.setitem(VARIANTS, "tflite-dynamic", replace(FP32, name="tflite-dynamic", precision="dynamic", write=shuffled))
     with pytest.raises(UserError, match=r"loses \d\d.* points of accuracy .* the bound for dynamic is 0.5; nothing was rel"):
         quietly(run, tmp_path, variants=("tflite-dynamic",))
     assert left(tmp_path) == []
@@ -142,7 +142,9 @@ def test_a_converter_that_fails_is_told_in_one_line(run, tmp_path, monkeypatch):
         raise ValueError("no such operator\nand a page more")
 
     monkeypatch.setitem(VARIANTS, "onnx-fp32", replace(VARIANTS["onnx-fp32"], write=fails))
-    with pytest.raises(UserError, match=r"^model.onnx cannot be made: no such operator; leave onnx-fp32 out with --variants$") as told:
+    with pytest.raises(
+        UserError, match=r"^model.onnx cannot be made: no such operator; leave onnx-fp32 out with --variants$"
+    ) as told:
         quietly(run, tmp_path, variants=ONNX)
     assert "a page of chatter" in told.value.__cause__.__notes__[0]
     assert left(tmp_path) == []

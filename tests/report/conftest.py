@@ -1,12 +1,14 @@
 """Fabricated run folders: real digits, made-up figures, no training."""
 
 import json
+from functools import cache, partial
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from app import metrics
+from app.report.page import write_report
 from app.runs import Run
 
 DIGITS = tuple("0123456789")
@@ -23,11 +25,16 @@ def history_csv(epochs, slope=1.0):
     return "\n".join(lines) + "\n"
 
 
+@cache
+def digits():
+    return load_digits()
+
+
 def digits_heldout(classes, mistakes=12, pictures=360, seed=0):
     """Real digits whose labels are spread over `classes`, with so many of them told wrong."""
     rng = np.random.default_rng(seed)
-    images = (load_digits().images[:pictures, ..., None] * 15.9375).astype(np.uint8)
-    labels = load_digits().target[:pictures] if classes == 10 else np.arange(pictures) % classes
+    images = (digits().images[:pictures, ..., None] * 15.9375).astype(np.uint8)
+    labels = digits().target[:pictures] if classes == 10 else np.arange(pictures) % classes
     logits = rng.normal(size=(pictures, classes))
     logits[np.arange(pictures), labels] += 9
     for wrong in rng.choice(pictures, mistakes, replace=False):
@@ -45,48 +52,54 @@ def mixed_batch(images, labels, classes, smoothing=0.05):
     return {"images": images, "labels": targets * (1 - smoothing) + smoothing / classes}
 
 
+def write_run(
+    root, name="lenet5-digits-1", classes=DIGITS, *, mistakes=12, epochs=20, finished=True, slope=1.0, settings=None, data=None
+):
+    folder = root / "runs" / name
+    folder.mkdir(parents=True)
+    heldout = digits_heldout(len(classes), mistakes)
+    test = metrics.classification({"probabilities": heldout["probabilities"]}, heldout["labels"], list(classes))
+    config = {"model": "lenet5", "data": "digits", "seed": 0, "epochs": 20, "learning_rate": 0.003, "label_smoothing": 0.05}
+    config |= {"augment": "digits", "options": {"pooling": "average"}} | (settings or {})
+    splits = {"train": 1200, "val": 237, "test": 360}
+    record = {
+        "format": 1,
+        "config": config,
+        "objective": "classification",
+        "classes": list(classes),
+        "input_shape": [8, 8, 1],
+        "data": {
+            "name": "digits",
+            "fingerprint": "5f0c2a",
+            "splits": splits,
+            "left_out": [{"path": "seven/bad <b>.png", "reason": "not a picture"}],
+            "in_two_splits": {"equal": 2, "near": 1},
+        }
+        | (data or {}),
+        "versions": {"keras": "3.15.1", "numpy": "2.4.6"},
+        "git_commit": "09c4998",
+        "backend": "tensorflow",
+        "device": "CPU (2 cores)",
+        "started": "2026-05-04T10:11:12+00:00",
+    }
+    (folder / "config.json").write_text(json.dumps(record))
+    (folder / "history.csv").write_text(history_csv(epochs, slope))
+    np.savez(folder / "batch.npz", **mixed_batch(heldout["images"], heldout["labels"], len(classes)))
+    if finished:
+        measured = {"test": test, "validation": {"accuracy": 0.9789}, "parameters": 61706, "trainable_parameters": 61706}
+        measured |= {"seconds": 134.2, "cpu_seconds": 201.7, "epochs": epochs, "best_epoch": epochs - 2}
+        (folder / "metrics.json").write_text(json.dumps(measured))
+        np.savez(folder / "heldout.npz", **heldout)
+    return Run(folder)
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """A function that writes a run folder and gives the Run."""
+    return partial(write_run, tmp_path)
 
-    def make(
-        name="lenet5-digits-1", classes=DIGITS, *, mistakes=12, epochs=20, finished=True, slope=1.0, settings=None, data=None
-    ):
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
-        heldout = digits_heldout(len(classes), mistakes)
-        test = metrics.classification({"probabilities": heldout["probabilities"]}, heldout["labels"], list(classes))
-        config = {"model": "lenet5", "data": "digits", "seed": 0, "epochs": 20, "learning_rate": 0.003, "label_smoothing": 0.05}
-        config |= {"augment": "digits", "options": {"pooling": "average"}} | (settings or {})
-        splits = {"train": 1200, "val": 237, "test": 360}
-        record = {
-            "format": 1,
-            "config": config,
-            "objective": "classification",
-            "classes": list(classes),
-            "input_shape": [8, 8, 1],
-            "data": {
-                "name": "digits",
-                "fingerprint": "5f0c2a",
-                "splits": splits,
-                "left_out": [{"path": "seven/bad <b>.png", "reason": "not a picture"}],
-                "in_two_splits": {"equal": 2, "near": 1},
-            }
-            | (data or {}),
-            "versions": {"keras": "3.15.1", "numpy": "2.4.6"},
-            "git_commit": "09c4998",
-            "backend": "tensorflow",
-            "device": "CPU (2 cores)",
-            "started": "2026-05-04T10:11:12+00:00",
-        }
-        (folder / "config.json").write_text(json.dumps(record))
-        (folder / "history.csv").write_text(history_csv(epochs, slope))
-        np.savez(folder / "batch.npz", **mixed_batch(heldout["images"], heldout["labels"], len(classes)))
-        if finished:
-            measured = {"test": test, "validation": {"accuracy": 0.9789}, "parameters": 61706, "trainable_parameters": 61706}
-            measured |= {"seconds": 134.2, "cpu_seconds": 201.7, "epochs": epochs, "best_epoch": epochs - 2}
-            (folder / "metrics.json").write_text(json.dumps(measured))
-            np.savez(folder / "heldout.npz", **heldout)
-        return Run(folder)
 
-    return make
+@pytest.fixture(scope="session")
+def plain_page(tmp_path_factory):
+    """The report of a plain run, for tests that only read it."""
+    return write_report(write_run(tmp_path_factory.mktemp("plain")))

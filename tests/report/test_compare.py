@@ -84,7 +84,7 @@ def test_runs_on_other_pictures_are_told_apart(make_run, other, told):
 
 def test_runs_on_the_same_pictures_are_told_what_chance_can_do(make_run):
     comparison = compare([make_run("a"), make_run("b")], None)
-    assert comparison.notes == ["On 360 test pictures, differences of less than about 3 percentage points can be chance."]
+    assert comparison.notes == ["On 360 test pictures, differences of less than about 2.5 percentage points can be chance."]
 
 
 def test_a_run_given_twice_is_shown_once(make_run):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from app.report.page import write_report
+from app.runs import Run
 
 SCRIPTS = ("猫", "собака", "$x$ and $y", "कुत्ता", "كلب", "<script>alert(1)</script>", 'quo"te', "two\nlines", "m" * 60, "ไก่")
 
@@ -52,24 +53,20 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_a_report_is_a_page_and_four_pictures(make_run):
-    run = make_run()
-    page = write_report(run)
-    assert page == run.report_folder / "index.html"
-    assert {path.name for path in page.parent.iterdir()} == {
+def test_a_report_is_a_page_and_four_pictures(plain_page):
+    assert plain_page.parent.name == "report"
+    assert {path.name for path in plain_page.parent.iterdir()} == {
         "index.html", "curves.png", "confusion.png", "mistakes.png", "batch.png",
     }  # fmt: skip
-    for path in page.parent.glob("*.png"):
+    for path in plain_page.parent.glob("*.png"):
         with Image.open(path) as picture:
             assert 600 < picture.width < 2000
             assert 600 < picture.height < 2500
             assert len(picture.convert("RGB").getcolors(2**24)) > 20
 
 
-def test_the_page_tells_the_figures(make_run):
-    run = make_run()
-    text = read(write_report(run))
-    test = run.metrics()["test"]
+def test_the_page_tells_the_figures(plain_page):
+    text, test = read(plain_page), Run(plain_page.parent.parent).metrics()["test"]
     assert "<title>lenet5 on digits</title>" in text
     assert f"{100 * test['accuracy']:.1f} %" in text
     for shown in (
@@ -88,11 +85,10 @@ def test_the_page_tells_the_figures(make_run):
         assert shown in text
 
 
-def test_the_class_with_the_lowest_f1_comes_first(make_run):
-    run = make_run()
-    classes = run.metrics()["test"]["classes"]
+def test_the_class_with_the_lowest_f1_comes_first(plain_page):
+    classes = Run(plain_page.parent.parent).metrics()["test"]["classes"]
     worst, best = min(classes, key=lambda c: classes[c]["f1"]), max(classes, key=lambda c: classes[c]["f1"])
-    rows = read(write_report(run)).split("Class by class")[1]
+    rows = read(plain_page).split("Class by class")[1]
     assert rows.index(f'dir="auto">{worst}</th>') < rows.index(f'dir="auto">{best}</th>')
 
 
@@ -103,15 +99,15 @@ def test_settings_are_shown_beside_the_recipe(make_run):
     assert "pooling" in text
 
 
-def test_the_page_is_well_formed_and_reachable_for_all(make_run):
-    page = Page(read(write_report(make_run())))
+def test_the_page_is_well_formed_and_reachable_for_all(plain_page):
+    page = Page(read(plain_page))
     assert all(image["alt"] and image["width"] and image["height"] for image in page.all("img"))
     assert all(cell["scope"] in ("row", "col") for cell in page.all("th"))
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_the_page_loads_nothing_from_elsewhere(make_run):
-    text = read(write_report(make_run()))
+def test_the_page_loads_nothing_from_elsewhere(plain_page):
+    text = read(plain_page)
     assert "http" not in text
     page = Page(text)
     assert not page.all("script")

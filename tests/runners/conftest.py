@@ -11,5 +11,3 @@ def run():
 @pytest.fixture(scope="session")
 def release():
     return small_run.small_release()
-
-

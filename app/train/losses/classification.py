@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ class AbsoluteError(keras.losses.Loss):  # type: ignore[misc]
         return ops.sum(ops.abs(ops.softmax(y_pred) - y_true), axis=-1)
 
 
-LOSSES = {
+LOSSES: dict[str, Callable[[], Any]] = {
     "cross_entropy": partial(keras.losses.CategoricalCrossentropy, from_logits=True),
     "focal": partial(keras.losses.CategoricalFocalCrossentropy, from_logits=True),  # Lin et al. 2017: gamma 2, alpha .25
     "squared": SquaredError,

@@ -1,0 +1,57 @@
+"""How good a run, or each file of a release, is on test pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.config import TrainConfig
+from app.data.registry import load_data
+from app.errors import UserError
+from app.objectives import OBJECTIVES
+from app.release import check_release, find_release
+from app.runners import Runner, RuntimeMissing, open_file, run_pictures
+from app.runs import open_finished_run
+
+Say = Callable[[str], None]
+
+
+def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
+    """The figures of every network in `source` on the test split of its data, or of other data with the same classes.
+
+    Raises:
+        UserError: there is no such run or release, or the data does not fit it.
+    """
+    if (Path(source) / "config.json").exists():
+        from app.runners.keras import KerasRunner
+
+        run = open_finished_run(source)
+        config, objective, classes, side = run.config, run.objective, tuple(run.classes), run.input_shape[0]
+        networks: Iterator[tuple[str, Runner]] = iter([("best.keras", KerasRunner(run.inference_model()))])
+    else:
+        release = find_release(source)
+        check_release(release)
+        config, objective = TrainConfig.from_json(release.run["config"]), OBJECTIVES[release.objective]
+        classes, side = release.classes, release.picture_shape[0]
+        networks = _files(source, say)
+    test = load_data(replace(config, data=data or config.data, image_size=side, limit=0), say)
+    if test.classes != classes:
+        raise UserError(f"{data} has the classes {', '.join(test.classes[:5])}...; {source} knows {', '.join(classes[:5])}...")
+    found = []
+    for name, runner in networks:
+        figures = objective.measure(run_pictures(runner, test.test.images), test.test.labels, classes)
+        found.append({"file": name, "data": data or config.data, **figures})
+        say(f"{name:<24} {objective.metric} {100 * figures[objective.metric]:.2f} % of {figures['pictures']:,} test pictures")
+    return found
+
+
+def _files(source: str, say: Say) -> Iterator[tuple[str, Runner]]:
+    """Every file of a release that can be run here."""
+    release = find_release(source)
+    for artifact in release.files:
+        try:
+            yield artifact.path, open_file(release.folder / artifact.path, artifact.format)
+        except RuntimeMissing as error:
+            say(str(error))
