@@ -105,7 +105,7 @@ def test_a_file_in_a_release_is_checked_before_it_is_used(release, folder, tmp_p
     content = bytearray((copied / "model-fp32.tflite").read_bytes())
     content[-100] ^= 1
     (copied / "model-fp32.tflite").write_bytes(content)
-    with pytest.raises(UserError, match="model-fp32.tflite was altered"):
+    with pytest.raises(UserError, match=r"model-fp32.tflite was altered"):
         predict(copied / "model-fp32.tflite", [folder])
     list(predict(copied / "model.onnx", [folder / "000.png"]))
     (copied / "labels.txt").write_text("a\nb\n")
@@ -127,7 +127,7 @@ def test_what_is_no_network_is_told_before_any_picture_is_read(folder, source, s
 
 
 def test_top_must_be_a_number_of_classes(release, folder):
-    with pytest.raises(UserError, match="--top 0 is no number of classes"):
+    with pytest.raises(UserError, match=r"--top 0 is no number of classes"):
         predict(release.folder, [folder], top=0)
 
 

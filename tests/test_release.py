@@ -76,7 +76,7 @@ def test_an_altered_or_missing_file_is_refused_by_its_name(tmp_path, path):
 def test_a_file_too_many_in_a_saved_model_is_refused(tmp_path):
     release = make_release(tmp_path / "1")
     (tmp_path / "1" / "saved_model" / "variables" / "more").write_bytes(b"x")
-    with pytest.raises(UserError, match="saved_model/variables/more is no part of the release"):
+    with pytest.raises(UserError, match=r"saved_model/variables/more is no part of the release"):
         check_release(release)
 
 
@@ -84,14 +84,14 @@ def test_an_edited_manifest_is_refused(tmp_path):
     make_release(tmp_path / "1")
     manifest = tmp_path / "1" / MANIFEST
     manifest.write_text(manifest.read_text().replace("0.9,", "0.99,"))
-    with pytest.raises(UserError, match="release.json was altered"):
+    with pytest.raises(UserError, match=r"release.json was altered"):
         read_release(tmp_path / "1")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"text"'])
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(UserError, match="release.json was altered"):
+    with pytest.raises(UserError, match=r"release.json was altered"):
         read_release(tmp_path)
 
 
@@ -115,7 +115,7 @@ def test_a_manifest_cannot_point_outside_its_release(tmp_path):
     release = make_release(tmp_path / "1")
     (tmp_path / "secret").write_text("x")
     outside = replace(release, extras=release.extras | {"../secret": hashes(tmp_path / "secret")})
-    with pytest.raises(UserError, match="outside the release"):
+    with pytest.raises(UserError, match=r"outside the release"):
         check_release(outside)
 
 
@@ -144,5 +144,5 @@ def test_a_folder_without_a_release_is_told_so(tmp_path):
     with pytest.raises(UserError, match=r"no release in .*nowhere.*python -m app export"):
         find_release(tmp_path / "nowhere")
     make_release(tmp_path / "net-pets" / "1")
-    with pytest.raises(UserError, match="holds releases, and is none itself; choose one: net-pets"):
+    with pytest.raises(UserError, match=r"holds releases, and is none itself; choose one: net-pets"):
         find_release(tmp_path)

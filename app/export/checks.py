@@ -23,7 +23,7 @@ from app.runners import FORMATS, Outputs, Runner, open_file, run_pictures
 WARM_UPS, TIMED_RUNS = 3, 30
 BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
 OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
-TENSOR_BYTES = 2 * 1024  # of every array of weights, for its operators and scales
+TENSOR_BYTES = 4 * 1024  # of every array of weights, for its operators and scales
 NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 
@@ -123,9 +123,8 @@ def check_size(trial: Trial, variant: Variant, path: Path) -> None:
     expected = trial.weights * BYTES_A_WEIGHT[variant.precision]
     least = expected // 2  # batch normalisation is folded away
     most = 3 * expected // 2 + OVERHEAD_BYTES + TENSOR_BYTES * trial.tensors
-    large = found > most and variant.format != "saved_model"  # whose graph is stored in words
-    if found < least or large:
-        problem = "too large for" if large else "too small to hold"
+    if not least <= found <= most:
+        problem = "too small to hold" if found < least else "too large for"
         raise UserError(f"{path.name} has {found:,} bytes: {problem} {trial.weights:,} weights in {variant.precision}{NOTHING}")
 
 

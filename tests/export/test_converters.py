@@ -75,3 +75,9 @@ def test_a_colour_network_with_batch_normalisation_converts_to_every_file(name, 
     found = run_pictures(open_file(tmp_path / row.path, row.format), pictures)["probabilities"]
     expected = model.predict(pictures.astype("float32"), verbose=0)["probabilities"]
     assert np.abs(found - expected).max() < {"fp32": 1e-5, "fp16": 1e-2}.get(row.precision, 0.05)
+
+
+def test_a_saved_model_holds_its_weights_once(release, run):
+    weights = sum(array.nbytes for array in run.network().get_weights())
+    file = release.folder / "saved_model" / "variables" / "variables.data-00000-of-00001"
+    assert weights <= file.stat().st_size <= weights * 1.05

@@ -104,9 +104,7 @@ def unscaled(graph, path):
 
 def test_a_file_that_wants_other_pixels_stops_the_release_and_nothing_is_left(run, tmp_path, monkeypatch):
     monkeypatch.setitem(VARIANTS, "tflite-fp32", replace(FP32, write=unscaled))
-    with pytest.raises(
-        UserError, match=r"^model-fp32.tflite: an output is [\d.]+ from Keras; the bound for fp32 is 0.0001; noth"
-    ):
+    with pytest.raises(UserError, match=r"^model-fp32.tflite: an output is [\d.]+ from Keras; the bound for fp32 is 0.0001; "):
         quietly(run, tmp_path, variants=("tflite-fp32", "onnx-fp32"))
     assert left(tmp_path) == []
 
@@ -115,7 +113,7 @@ def test_a_refused_release_leaves_the_one_before(run, tmp_path, monkeypatch):
     first = quietly(run, tmp_path, variants=ONNX)
     before = left(tmp_path)
     monkeypatch.setitem(bounds.DIFFERENCE, "fp32", 1e-12)
-    with pytest.raises(UserError, match="model.onnx: an output is .* the bound for fp32 is 1e-12"):
+    with pytest.raises(UserError, match=r"model.onnx: an output is .* the bound for fp32 is 1e-12"):
         quietly(run, tmp_path, variants=ONNX)
     assert left(tmp_path) == before
     assert find_release(tmp_path / "lenet5-digits") == first
@@ -138,13 +136,11 @@ def test_a_file_that_guesses_is_refused_for_what_it_loses(run, tmp_path, monkeyp
 
 def test_a_converter_that_fails_is_told_in_one_line(run, tmp_path, monkeypatch):
     def fails(graph, path):
-        print("a page of chatter")
+        os.write(1, b"a page of chatter")
         raise ValueError("no such operator\nand a page more")
 
     monkeypatch.setitem(VARIANTS, "onnx-fp32", replace(VARIANTS["onnx-fp32"], write=fails))
-    with pytest.raises(
-        UserError, match=r"^model.onnx cannot be made: no such operator; leave onnx-fp32 out with --variants$"
-    ) as told:
+    with pytest.raises(UserError, match=r"^model.onnx cannot be made: no such operator; leave onnx-fp32 out.*$") as told:
         quietly(run, tmp_path, variants=ONNX)
     assert "a page of chatter" in told.value.__cause__.__notes__[0]
     assert left(tmp_path) == []
@@ -153,10 +149,10 @@ def test_a_converter_that_fails_is_told_in_one_line(run, tmp_path, monkeypatch):
 def test_a_name_taken_by_other_data_or_classes_is_refused(run, tmp_path):
     quietly(run, tmp_path / "out", variants=ONNX)
     pets = copy_run(run, tmp_path / "pets", data=run.record["data"] | {"name": "pets"})
-    with pytest.raises(UserError, match="is a release of data 'digits', and this run was trained on 'pets'; .* --name"):
+    with pytest.raises(UserError, match=r"is a release of data 'digits', and this run was trained on 'pets'; .* --name"):
         quietly(pets, tmp_path / "out", variants=ONNX)
     reversed_classes = copy_run(run, tmp_path / "reversed", classes=run.classes[::-1])
-    with pytest.raises(UserError, match="is a release with other classes .*; choose another name with --name"):
+    with pytest.raises(UserError, match=r"is a release with other classes .*; choose another name with --name"):
         quietly(reversed_classes, tmp_path / "out", variants=ONNX)
     named = quietly(reversed_classes, tmp_path / "out", variants=ONNX, name="backwards")
     assert named.folder == tmp_path / "out" / "backwards" / "1"
@@ -170,18 +166,18 @@ def test_a_name_whose_manifest_was_edited_can_be_exported_again(run, tmp_path):
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "-x", "a b"])
 def test_a_name_that_is_no_folders_is_refused(run, tmp_path, name):
-    with pytest.raises(UserError, match="is no name for a release"):
+    with pytest.raises(UserError, match=r"is no name for a release"):
         quietly(run, tmp_path, name=name)
 
 
 def test_an_unknown_variant_gets_the_nearest_ones(run, tmp_path):
-    with pytest.raises(UserError, match="no variant 'onnx'; did you mean onnx-fp32"):
+    with pytest.raises(UserError, match=r"no variant 'onnx'; did you mean onnx-fp32"):
         quietly(run, tmp_path, variants=("onnx",))
 
 
 @pytest.mark.parametrize("classes", [["a", ""], ["a", "b\nc"], ["a", "a"]])
 def test_classes_that_labels_cannot_hold_are_refused(run, tmp_path, classes):
-    with pytest.raises(UserError, match="rename it in the data"):
+    with pytest.raises(UserError, match=r"rename it in the data"):
         quietly(copy_run(run, tmp_path / "run", classes=classes), tmp_path / "out")
 
 
@@ -210,7 +206,7 @@ def test_a_run_without_its_pictures_is_refused(run, tmp_path):
 
 def test_another_backend_is_told_to_come_back_with_tensorflow(run, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(UserError, match="needs the TensorFlow backend, not jax; run it again with KERAS_BACKEND=tensorflow"):
+    with pytest.raises(UserError, match=r"needs the TensorFlow backend, not jax; run it again with KERAS_BACKEND=tensorflow"):
         quietly(run, tmp_path)
 
 

@@ -45,7 +45,7 @@ def test_labels_of_another_release_are_refused_by_verify_and_predict(copied):
     labels = copied / "labels.txt"
     labels.write_text("".join(reversed(labels.read_text().splitlines(keepends=True))))
     for use in (verify_release, lambda folder: predict(folder, [copied / "samples" / "00.png"])):
-        with pytest.raises(UserError, match="labels.txt was altered"):
+        with pytest.raises(UserError, match=r"labels.txt was altered"):
             use(copied)
 
 
@@ -53,7 +53,7 @@ def test_an_edited_figure_is_refused_by_verify_and_predict(copied):
     manifest = copied / "release.json"
     manifest.write_text(manifest.read_text().replace('"agreement": 1.0', '"agreement": 0.9'))
     for use in (verify_release, lambda folder: predict(folder, [copied / "samples" / "00.png"])):
-        with pytest.raises(UserError, match="release.json was altered after the release was made"):
+        with pytest.raises(UserError, match=r"release.json was altered after the release was made"):
             use(copied)
 
 

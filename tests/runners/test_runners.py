@@ -1,3 +1,4 @@
+import logging
 import os
 
 import numpy as np
@@ -107,13 +108,25 @@ print(open_file({str(release.folder / "model-int8.tflite")!r}, "tflite").run(np.
     assert "probabilities" in run_without(["tensorflow", "keras", "onnxruntime"], code)
 
 
-def test_native_chatter_stays_off_the_screen_and_on_the_error(capfd):
+def fail_after_a_word():
     with silenced():
-        print("python")
-        os.write(2, b"native\n")
-    with pytest.raises(ValueError, match="wrong") as raised, silenced():
         os.write(1, b"the reason\n")
         raise ValueError("wrong")
-    assert "the reason" in raised.value.__notes__[0]
+
+
+def test_native_chatter_stays_off_the_screen_and_on_the_error(capfd):
+    with silenced():
+        os.write(1, b"native\n")
+        os.write(2, b"native\n")
+    with pytest.raises(ValueError, match="wrong") as raised:
+        fail_after_a_word()
+    assert raised.value.__notes__ == ["the reason"]
     print("after")
     assert capfd.readouterr() == ("after\n", "")
+
+
+def test_a_logger_that_is_set_up_in_silence_can_be_used_afterwards(capfd):
+    with silenced():
+        handler = logging.StreamHandler()
+    handler.handle(logging.makeLogRecord({"msg": "later"}))
+    assert capfd.readouterr().err == "later\n"
