@@ -10,12 +10,12 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, NoReturn
 
-from app.config import TrainConfig, make_config, parse_value, setting_types
-from app.errors import UserError, unknown
+from app.config import TrainConfig, make_config
+from app.errors import UserError
+from app.flags import Parser, add_training_flags, count, given_options, given_settings, number
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
 MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
@@ -48,7 +48,7 @@ def train(given: argparse.Namespace) -> None:
     """Trains a network on a data set, or goes on with a run that was stopped."""
     from app.data.augment import find_policy
     from app.data.registry import check_name
-    from app.runs import claimed, run_folder
+    from app.runs import Run, claimed, run_folder
 
     config, folder = _resumed(given) if given.resume else (_new_config(given), None)
     check_name(config.data)
@@ -57,22 +57,25 @@ def train(given: argparse.Namespace) -> None:
         folder = run_folder(given.out, config.model, config.data)
         if (folder / "config.json").exists():
             raise UserError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
+    if given.resume and Run(folder).finished:
+        _say(f"{_shown(folder)} has ended already; its figures are in metrics.json")
+        return
     with claimed(folder), _stoppable(folder):
-        _quiet_libraries()
+        _load_keras()
         from app.report.page import write_report
         from app.train.fit import fit
 
-        run = fit(config, folder, _say, resume=given.resume, live=not given.quiet)
+        run = fit(config, folder, _say, live=not given.quiet)
         page = write_report(run)
-    shown = os.path.relpath(folder)
-    _say(f"report: {os.path.relpath(page)}")
+    shown = _shown(folder)
+    _say(f"report: {_shown(page)}")
     _say(f"next:   python -m app export {shown}      (files for phones, browsers and servers)")
     _say(f"        python -m app predict {shown} PICTURE")
 
 
 def evaluate(given: argparse.Namespace) -> None:
     """Measures a run, or each file of a release, on the test pictures."""
-    _quiet_libraries()
+    _load_keras()
     from app.evaluate import evaluate as measure
 
     rows = measure(given.source, given.data, _say if not given.json else _nothing)
@@ -87,7 +90,7 @@ def compare(given: argparse.Namespace) -> None:
 
     comparison = side_by_side([open_run(path) for path in given.runs], Path(given.plot))
     if given.json:
-        print(json.dumps(comparison.rows, indent=2))
+        print(json.dumps(comparison.to_json(), indent=2))
     else:
         print(comparison.text)
         print(f"curves: {given.plot}")
@@ -98,7 +101,7 @@ def export(given: argparse.Namespace) -> None:
     from app.runs import open_finished_run
 
     run = open_finished_run(given.run)
-    _quiet_libraries()
+    _load_keras()
     from app.export.export import export as make_release
 
     release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, _say)
@@ -107,7 +110,6 @@ def export(given: argparse.Namespace) -> None:
 
 def verify(given: argparse.Namespace) -> None:
     """Checks a release: hashes, and every file against its samples."""
-    _quiet_libraries()
     from app.export.verify import verify_release
     from app.tables import table
 
@@ -119,7 +121,6 @@ def verify(given: argparse.Namespace) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Asks a run, a release or a lone file about pictures."""
-    _quiet_libraries()
     from app.predict import predict as ask
     from app.predict import write_csv, write_json, write_text
 
@@ -172,41 +173,18 @@ def _resumed(given: argparse.Namespace) -> tuple[TrainConfig, Path]:
     if given.model and given.data and given.out and not (folder / "config.json").exists():
         return _new_config(given), folder
     run = open_run(folder)
-    if run.finished:
-        raise UserError(f"{folder} has ended already; train a new run by leaving --resume out")
-    named = {"model": given.model, "data": given.data} if given.model else {}
-    asked = {**named, **_flags(given)}
-    for name, value in asked.items():
-        if value != getattr(run.config, name):
-            raise UserError(
-                f"{folder} was started with {name} {getattr(run.config, name)}, not {value}; --resume goes on as it began"
-            )
-    if given.set:
-        raise UserError("--resume goes on as the run began; leave --set out")
+    asked = {**({"model": given.model, "data": given.data} if given.model else {}), **given_settings(given)}
+    began: dict[str, Any] = run.record["config"] | run.config.options
+    for name, value in (asked | given_options(given, run.config.model)).items():
+        if value != began[name]:
+            raise UserError(f"{folder} was started with {name} {began[name]}, not {value}; --resume goes on as it began")
     return run.config, run.folder
 
 
 def _new_config(given: argparse.Namespace) -> TrainConfig:
     if not (given.model and given.data):
         raise UserError("train takes a model and a data set, as in: python -m app train lenet5 digits")
-    pairs = {}
-    for pair in given.set:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise UserError(f"--set takes option=value; not '{pair}'")
-        pairs[name] = value
-    return make_config(given.model, given.data, _flags(given), pairs)
-
-
-def _flags(given: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given on the command line, in their types."""
-    found: dict[str, Any] = {}
-    for field in fields(TrainConfig):
-        text = getattr(given, field.name, None) if field.metadata["flag"] else None
-        if text is not None:
-            kind = setting_types()[field.name]
-            found[field.name] = parse_value(f"--{field.name.replace('_', '-')}", kind, text) if isinstance(text, str) else text
-    return found
+    return make_config(given.model, given.data, given_settings(given), given_options(given, given.model))
 
 
 @contextmanager
@@ -221,15 +199,24 @@ def _stoppable(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (folder / "config.json").exists():
-            print(f"\nconvoy: go on with: python -m app train --resume --out {os.path.relpath(folder)}", file=sys.stderr)
+            print(f"\nconvoy: go on with: python -m app train --resume --out {_shown(folder)}", file=sys.stderr)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _quiet_libraries() -> None:
-    """Keeps the notes of TensorFlow's C++ parts off the screen; its errors still come as exceptions."""
+def _load_keras() -> None:
+    """Keras and its backend, without the notes that TensorFlow's C++ parts write while they load."""
+    from app.runners.silence import silenced
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import keras  # noqa: F401
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be typed from here."""
+    return min(os.path.relpath(path), str(path.absolute()), key=len)
 
 
 def _say(line: str) -> None:
@@ -248,30 +235,7 @@ def _nothing(line: str) -> None:
     del line
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a wrong flag or command in one line, with the nearest right one."""
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: "):
-            first = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
-            known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            if first.startswith("-"):
-                raise unknown("flag", first, known, f"(python -m {self.prog} --help)")
-            raise UserError(f"'{first}' is one argument too many (python -m {self.prog} --help)")
-        if "invalid choice" in message:
-            chosen = message.split("invalid choice: ")[1].split("'")[1]
-            raise unknown("command", chosen, _COMMANDS, "(python -m app --help)")
-        raise UserError(f"{message} (python -m {self.prog} --help)")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        # A subcommand's parser knows its flags; the top one, which would report unknown ones otherwise, does not.
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
-        return found, rest
-
-
-_COMMANDS = {
+COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "compare": compare,
@@ -283,15 +247,15 @@ _COMMANDS = {
 }
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="app", description="Convoy: classic CNNs, from pixels to the phone.", allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser(COMMANDS, prog="python -m app", description="Convoy: classic CNNs, from pixels to the phone.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = {}
-    for name, command in _COMMANDS.items():
+    for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").strip()
-        made[name] = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        made[name] = commands.add_parser(name, help=summary, description=summary)
         made[name].set_defaults(command=command)
-    _train_arguments(made["train"])
+    add_training_flags(made["train"])
     made["evaluate"].add_argument("source", metavar="RUN|RELEASE")
     made["evaluate"].add_argument("--data", help="other data than the run's own, with the same classes")
     made["compare"].add_argument("runs", nargs="+", metavar="RUN")
@@ -301,42 +265,13 @@ def _parser() -> _Parser:
     made["export"].add_argument("--name", help="name of the release; default: <model>-<data>")
     made["export"].add_argument("--out", default="exported", help="folder of releases")
     made["export"].add_argument(
-        "--tolerance", type=_number, metavar="POINTS", help="points of accuracy an int8 file may lose, dynamic half; default: 1"
+        "--tolerance", type=number, metavar="POINTS", help="points of accuracy an int8 file may lose, dynamic half; default: 1"
     )
     made["verify"].add_argument("release", metavar="RELEASE")
     made["predict"].add_argument("source", metavar="RUN|RELEASE|FILE")
     made["predict"].add_argument("pictures", nargs="+", metavar="PICTURE|FOLDER")
-    made["predict"].add_argument("--top", type=_count, default=5, help="how many labels; default: 5")
+    made["predict"].add_argument("--top", type=count, default=5, help="how many labels; default: 5")
     made["predict"].add_argument("--csv", metavar="FILE", help="write a table instead")
     for name in ("evaluate", "compare", "predict", "models", "datasets"):
         made[name].add_argument("--json", action="store_true", help="for programs")
     return parser
-
-
-def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a name from: python -m app models")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="a name, tfds:<name>, a folder of pictures, a .npz file")
-    for field in fields(TrainConfig):
-        if not field.metadata["flag"]:
-            continue
-        kind, flag, text = setting_types()[field.name], f"--{field.name.replace('_', '-')}", field.metadata["help"]
-        if kind is bool:
-            parser.add_argument(flag, action="store_const", const=True, help=text)
-            continue
-        choices = f" ({', '.join(get_args(kind))})" if get_origin(kind) is not None else ""
-        parser.add_argument(flag, metavar=flag[2:].upper().replace("-", "_"), help=(text + choices).replace("%", "%%"))
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
-    parser.add_argument("--out", metavar="DIR", help="the run folder; default: runs/<model>-<data>-<time>")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
-    parser.add_argument("--quiet", action="store_true", help="plain lines, also on a terminal")
-
-
-def _number(text: str) -> float:
-    return float(parse_value("--tolerance", float, text))
-
-
-def _count(text: str) -> int:
-    value = int(parse_value("--top", int, text))
-    if value < 1:
-        raise UserError(f"--top {value} is too small; the smallest is 1")
-    return value

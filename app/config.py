@@ -72,19 +72,18 @@ def setting_types() -> dict[str, Any]:
     return get_type_hints(TrainConfig)
 
 
-def make_config(model: str, data: str, flags: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> TrainConfig:
-    """The recipe of `model` for `data`, with the given flags over it.
+def make_config(model: str, data: str, flags: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The recipe of `model` for `data`, with what was given over it.
 
     Args:
-        flags: settings by name, already of their types; only those that the user gave.
-        settings: `--set` pairs as text: options of the network.
+        flags: settings by name, of their types; only those that the user gave.
+        options: the same of the network's options.
     Raises:
         UserError: a name or value that is not accepted.
     """
-    spec = find_model(model)
-    values = {field.name: getattr(spec.recipe(data), field.name) for field in fields(Recipe)}
-    given = {name: parse_option(spec, name, text) for name, text in (settings or {}).items()}
-    config = TrainConfig(**{**values, **flags, "model": model, "data": data, "options": {**values["options"], **given}})
+    recipe = find_model(model).recipe(data)
+    values = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
+    config = TrainConfig(**{**values, **flags, "model": model, "data": data, "options": {**recipe.options, **(options or {})}})
     check(config)
     return config
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 PIXEL_CAP = 100_000_000  # a picture with more is taken for a decompression bomb
+TOO_LARGE = f"more than {PIXEL_CAP // 10**6} million pixels"
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow's other readers stay closed to what strangers send
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -25,16 +27,18 @@ def load_picture(source: str | Path | bytes, shape: tuple[int, int, int]) -> np.
         UnreadablePicture: empty, truncated, not a picture, or too large.
     """
     height, width, channels = shape
-    with _open(source) as image:
-        try:
+    try:
+        with _open(source) as image:
             if image.width * image.height > PIXEL_CAP:
-                raise UnreadablePicture(f"{image.width}x{image.height} pixels are more than {PIXEL_CAP // 10**6} million")
+                raise UnreadablePicture(TOO_LARGE)
             # A JPEG may be decoded at 1/2, 1/4 or 1/8; twice the wanted size loses nothing that the resize keeps.
-            image.draft(None, (2 * width, 2 * height))
-            upright = ImageOps.exif_transpose(image)
-            plain = eight_bit(upright, channels)
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise UnreadablePicture(_reason(error)) from None
+            # Both sides as long as the longer one, because the picture may lie on its side.
+            image.draft(None, (2 * max(width, height),) * 2)
+            plain = eight_bit(ImageOps.exif_transpose(image), channels)
+    except UnreadablePicture:
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
+        raise UnreadablePicture(_reason(error)) from None
     return resize(plain, height, width)
 
 
@@ -65,16 +69,16 @@ def with_channels(pictures: np.ndarray[Any, Any], channels: int) -> np.ndarray[A
 
 
 def eight_bit(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode of Pillow's as 8 bits, grey or RGB; transparency lies on white, 16 bits keep their upper 8.
+    """Any mode of Pillow's as 8 bits, grey or RGB; transparency lies on white, white of 16 bits stays white.
 
     Raises:
-        UnreadablePicture: a mode that holds no picture.
+        UnreadablePicture: pixels whose black and white are not known.
     """
     mode = "L" if channels == 1 else "RGB"
-    if image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
-        values = np.asarray(image, np.float32)
-        sixteen = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        return Image.fromarray((values / (257 if sixteen else 1)).clip(0, 255).astype(np.uint8)).convert(mode)
+    if image.mode in ("I", "F"):
+        raise UnreadablePicture("pixels of 32 bits, whose black and white are not known; save it with 8 or 16")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
@@ -83,28 +87,20 @@ def eight_bit(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _open(source: str | Path | bytes) -> Image.Image:
-    if isinstance(source, bytes):
-        source_file: Any = io.BytesIO(source)
-        empty = not source
-    else:
-        source_file = source
-        empty = Path(source).exists() and Path(source).stat().st_size == 0
+    empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
     if empty:
         raise UnreadablePicture("the file is empty")
-    try:
-        return Image.open(source_file)
-    except FileNotFoundError:
-        raise UnreadablePicture("there is no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadablePicture(_reason(error)) from None
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnreadablePicture):
-        return str(error)
     text = str(error)
-    if "cannot identify" in text:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, Image.DecompressionBombError):
+        return TOO_LARGE
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture"
-    if "truncated" in text or "not enough image data" in text or isinstance(error, EOFError):
+    if "truncated" in text.lower() or "not enough image data" in text or isinstance(error, EOFError):
         return "the file is truncated"
     return text.splitlines()[0] if text else type(error).__name__

@@ -20,6 +20,7 @@ from app.config import TrainConfig
 from app.deploy import inference_model
 from app.errors import UserError
 from app.objectives import OBJECTIVES, Objective
+from app.runners.silence import silenced
 from models.lazy import keras
 
 FORMAT = 1
@@ -115,7 +116,8 @@ class Run:
 
     def network(self) -> Any:
         """The network with its best weights, giving logits."""
-        return keras.models.load_model(self.best_file, compile=False)
+        with silenced():  # TensorFlow may load only now
+            return keras.models.load_model(self.best_file, compile=False)
 
     def inference_model(self) -> Any:
         """The graph that is evaluated and exported: RGB pixels in, finished outputs out."""

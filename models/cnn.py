@@ -26,7 +26,17 @@ def cnn(input_shape: Shape, classes: int, *, width: int = 32, activation: Activa
 
 
 DIGITS = Recipe(epochs=25, batch_size=32, augment="digits", dropout=0.3)
-MNIST = Recipe(epochs=14, learning_rate=2e-3, weight_decay=0.01, dropout=0.4, label_smoothing=0.05, augment="digits", ema=0.995)
+MNIST = Recipe(
+    epochs=16,
+    learning_rate=3e-3,
+    warmup=0.7,
+    weight_decay=0.01,
+    dropout=0.5,
+    label_smoothing=0.05,
+    augment="digits",
+    clean_epochs=0.1,
+    ema=0.99,
+)
 PHOTOS = Recipe(epochs=30, dropout=0.4, augment="crop+flip")
 
 SPECS = [

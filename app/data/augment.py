@@ -78,17 +78,17 @@ def _sampled(images: Array, places: Array) -> Array:
     Works in place on flat indices: it is the most expensive step of a batch.
     """
     batch, height, width, channels = images.shape
-    padded = np.zeros((batch, height + 2, width + 2, channels), np.float32)
-    padded[:, 1:-1, 1:-1] = images
+    padded = np.zeros((batch, height + 3, width + 3, channels), np.float32)  # black around; there is a next pixel for the last, too
+    padded[:, 1:-2, 1:-2] = images
     pixels = padded.reshape(-1) if channels == 1 else padded.reshape(-1, channels)
-    rows, columns = (np.clip(places[:, axis] + 1, 0, side + 0.999) for axis, side in ((0, height), (1, width)))
+    rows, columns = (np.clip(places[:, axis] + 1, 0, side + 1) for axis, side in ((0, height), (1, width)))
     top, left = np.floor(rows), np.floor(columns)
     down, across = ((part if channels == 1 else part[..., None]) for part in (rows - top, columns - left))
-    corner = (top * (width + 2) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * (
-        (height + 2) * (width + 2)
+    corner = (top * (width + 3) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * (
+        (height + 3) * (width + 3)
     )
     upper, upper_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
-    corner += width + 2
+    corner += width + 3
     lower, lower_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
     for left_value, right_value in ((upper, upper_right), (lower, lower_right)):
         right_value -= left_value

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import UserError
+
+STALE_SECONDS = 86_400  # a half-written entry that nothing was added to for so long was left by a kill
 
 
 def cache_folder() -> Path:
@@ -27,6 +30,7 @@ def cached(key: str, fill: Callable[[Path], None]) -> Path:
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(place)
         partial = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
     except OSError as error:
         raise UserError(
@@ -42,3 +46,9 @@ def cached(key: str, fill: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return place
+
+
+def _remove_stale(place: Path) -> None:
+    for partial in place.parent.glob(f".{place.name}.*"):
+        if partial.stat().st_mtime < time.time() - STALE_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -8,16 +8,19 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from app.data.cache import cached
+from app.data.cache import cache_folder, cached
 from app.data.duplicates import count_in_two_splits
-from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split
+from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, first_of
 from app.errors import UserError
 from app.images import UnreadablePicture, load_picture, resize, with_channels
+from app.runs import check_space
 
-VERSION = 1  # of what this module makes of a source; a change makes older cache entries unused
+BLOCK = 256  # pictures decoded ahead of what is written
+VERSION = 2  # of what this module makes of a source; a change makes older cache entries unused
 
 
 def decode(source: Source, height: int, width: int, say: Callable[[str], None]) -> Dataset:
@@ -39,10 +42,10 @@ def decode(source: Source, height: int, width: int, say: Callable[[str], None]) 
     left_out = source.left_out + tuple(LeftOut(*item) for item in facts["left_out"])
     for name, split in splits.items():
         if not len(split):
-            raise UserError(f"{source.name} has no picture for {name}; give it more pictures{_first(left_out)}")
+            raise UserError(f"{source.name} has no picture for {name}; give it more pictures{first_of(left_out)}")
     if missing := sorted(set(range(len(source.classes))) - set(np.unique(splits["train"].labels))):
         names = ", ".join(source.classes[c] for c in missing)
-        raise UserError(f"{source.name} has no readable picture to train on for {names}; add some{_first(left_out)}")
+        raise UserError(f"{source.name} has no readable picture to train on for {names}; add some{first_of(left_out)}")
     return Dataset(
         source.name, source.classes, source.fingerprint, **splits, left_out=left_out, in_two_splits=facts["in_two_splits"]
     )
@@ -50,6 +53,7 @@ def decode(source: Source, height: int, width: int, say: Callable[[str], None]) 
 
 def _fill(folder: Path, source: Source, shape: tuple[int, int, int], say: Callable[[str], None]) -> None:
     total = sum(len(pictures) for pictures in source.splits.values())
+    check_space(cache_folder(), total * shape[0] * shape[1] * shape[2])
     say(f"reading {total:,} pictures of {source.name} at {shape[1]}x{shape[0]}, once; later trainings find them in the cache")
     left_out: list[LeftOut] = []
     images: dict[str, Array] = {}
@@ -62,27 +66,33 @@ def _fill(folder: Path, source: Source, shape: tuple[int, int, int], say: Callab
 
 def _decode_split(folder: Path, name: str, pictures: Pictures, shape: tuple[int, int, int], left_out: list[LeftOut]) -> Array:
     """The decoded pictures of a split, written as they come so that memory stays small."""
-    images = np.lib.format.open_memmap(folder / f"{name}_all.npy", "w+", np.uint8, (len(pictures), *shape))
 
-    def one(index: int) -> str:
+    def one(index: int) -> Array | LeftOut:
         try:
-            images[index] = _pixels(pictures.read(index), shape)
+            return _pixels(pictures.read(index), shape)
         except UnreadablePicture as error:
-            return str(error)
-        return ""
+            return LeftOut(pictures.names[index], str(error))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(one, range(len(pictures)), chunksize=64))
-    good = np.array([not reason for reason in reasons], bool)
-    left_out += [LeftOut(pictures.names[i], reason) for i, reason in enumerate(reasons) if reason]
-    images.flush()
+    good = np.zeros(len(pictures), bool)
+    with (folder / f"{name}_images.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        _write_header(file, (len(good), *shape))
+        for start in range(0, len(good), BLOCK):
+            for index, picture in enumerate(pool.map(one, range(start, min(start + BLOCK, len(good)))), start):
+                if isinstance(picture, LeftOut):
+                    left_out.append(picture)
+                else:
+                    file.write(picture.tobytes())
+                    good[index] = True
+        file.seek(0)
+        _write_header(file, (int(good.sum()), *shape))
     np.save(folder / f"{name}_labels.npy", pictures.labels[good])
-    if good.all():
-        (folder / f"{name}_all.npy").rename(folder / f"{name}_images.npy")
-    else:
-        np.save(folder / f"{name}_images.npy", images[good])
-        (folder / f"{name}_all.npy").unlink()
-    return np.load(folder / f"{name}_images.npy", mmap_mode="r") if good.any() else images[:0]
+    images: Array = np.load(folder / f"{name}_images.npy", mmap_mode="r")
+    return images
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The head of a .npy of bytes. It has the same length for any number of pictures: numpy leaves room for an array to grow."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _pixels(picture: Path | bytes | Array, shape: tuple[int, int, int]) -> Array:
@@ -93,7 +103,3 @@ def _pixels(picture: Path | bytes | Array, shape: tuple[int, int, int]) -> Array
 
 def _safe(name: str) -> str:
     return "".join(c if c.isalnum() and c.isascii() else "_" for c in name)[:40]
-
-
-def _first(left_out: tuple[LeftOut, ...]) -> str:
-    return f" ({len(left_out)} left out, the first: {left_out[0]})" if left_out else ""

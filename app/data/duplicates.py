@@ -12,22 +12,23 @@ from app.images import with_channels
 
 CELLS = 16  # rows and columns of the signature
 CORRELATION = 0.997  # above for a copy that was re-encoded or scaled, below for two people's slim ones
-CHUNK = 512
+CHUNK, WIDE_CHUNK = 512, 65_536  # pictures compared with pictures at once
+PLAIN = 0  # the digest of a picture of one colour
 
 
 def count_in_two_splits(splits: Mapping[str, Array]) -> dict[str, int]:
-    """How many pictures of a later split stand in an earlier one: `equal` in every pixel, or `near`.
+    """How many pictures of a later split stand in an earlier one: `equal` in every pixel, or `near`. Plain ones do not count.
 
     Near is told by a perceptual signature: grey averages over a grid, brightness and contrast taken out, compared by
     their correlation. A product of matrices compares every pair, so nothing is missed as buckets of bit hashes may.
 
     Shapes: each split uint8 [N, H, W, C].
     """
-    digests = {name: np.array([hash(picture.tobytes()) for picture in images], np.int64) for name, images in splits.items()}
+    digests = {name: np.array([_digest(picture) for picture in images], np.int64) for name, images in splits.items()}
     signatures = {name: _signatures(images) for name, images in splits.items()}
     equal = near = 0
     for one, other in itertools.combinations(splits, 2):
-        same = np.isin(digests[other], digests[one])
+        same = np.isin(digests[other], digests[one]) & (digests[other] != PLAIN)
         equal += int(same.sum())
         near += int((_alike(signatures[other], signatures[one]) & ~same).sum())
     return {"equal": equal, "near": near}
@@ -35,8 +36,15 @@ def count_in_two_splits(splits: Mapping[str, Array]) -> dict[str, int]:
 
 def _alike(pictures: Array, others: Array) -> Array:
     """Which pictures correlate with any of the others. Shapes: [N, cells], [M, cells] -> bool [N]."""
-    found = [(pictures[i : i + CHUNK] @ others.T >= CORRELATION).any(axis=1) for i in range(0, len(pictures), CHUNK)]
-    return np.concatenate(found) if found else np.zeros(0, bool)
+    found = np.zeros(len(pictures), bool)
+    for i in range(0, len(pictures), CHUNK):
+        for j in range(0, len(others), WIDE_CHUNK):
+            found[i : i + CHUNK] |= (pictures[i : i + CHUNK] @ others[j : j + WIDE_CHUNK].T >= CORRELATION).any(axis=1)
+    return found
+
+
+def _digest(picture: Array) -> int:
+    return PLAIN if (picture == picture[0, 0]).all() else hash(picture.tobytes())
 
 
 def _signatures(images: Array) -> Array:

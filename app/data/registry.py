@@ -11,11 +11,10 @@ from pathlib import Path
 
 import app.data.catalog
 from app.config import TrainConfig
+from app.data.catalog import tfds
 from app.data.spec import SPLITS, Dataset, DataSpec, Pictures, Source
 from app.data.splits import stratified
 from app.errors import UserError, unknown
-
-PREFIX = "tfds:"
 
 
 @cache
@@ -34,7 +33,7 @@ def check_name(data: str) -> None:
     Raises:
         UserError: no such name, folder or file.
     """
-    if data in all_datasets() or data.startswith(PREFIX):
+    if data in all_datasets() or data.startswith(tfds.PREFIX):
         return
     path = Path(data).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".npz"):
@@ -55,10 +54,8 @@ def open_source(data: str, split_seed: int) -> Source:
     check_name(data)
     if data in all_datasets():
         return all_datasets()[data].open(split_seed)
-    if data.startswith(PREFIX):
-        from app.data.catalog import tfds
-
-        name = data.removeprefix(PREFIX)
+    if data.startswith(tfds.PREFIX):
+        name = data.removeprefix(tfds.PREFIX)
         return tfds.load(split_seed, name=name.replace("/", "_"), dataset=name)
     path = Path(data).expanduser()
     if path.is_dir():
@@ -97,4 +94,4 @@ def load_data(config: TrainConfig, say: Callable[[str], None]) -> Dataset:
 def _limited(pictures: Pictures, limit: int, seed: int) -> Pictures:
     if len(pictures) <= limit:
         return pictures
-    return pictures.take(stratified(pictures.labels, limit, seed)[1])
+    return pictures.take(stratified(pictures.labels, len(pictures) - limit, seed)[0])  # the rest: it has every class

@@ -25,6 +25,11 @@ class LeftOut:
         return f"{self.path}: {self.reason}"
 
 
+def first_of(left_out: Sequence[LeftOut]) -> str:
+    """How many things were left out and the first of them, for the end of a message; empty if nothing was."""
+    return f" ({len(left_out)} left out, the first: {left_out[0]})" if left_out else ""
+
+
 @dataclass(frozen=True)
 class Pictures:
     """One split before decoding.

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.data.spec import Array, Pictures, SplitName
 
-HELD_OUT: Mapping[SplitName, float] = {"val": 0.1, "test": 0.15}  # shares of all pictures, where a folder has no such split
+HELD_OUT: Mapping[SplitName, float] = {"val": 0.1, "test": 0.15}  # shares of what is given as train, where there is no such split
 VALIDATION_CAP = 5000  # pictures; more would take from the training without making the choice of weights surer
 
 
@@ -32,7 +32,7 @@ def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
 def complete(splits: Mapping[SplitName, Pictures], seed: int) -> dict[SplitName, Pictures]:
     """The splits with those that are missing drawn from train: first test, then val (at most 5,000 pictures)."""
     found = dict(splits)
-    total = sum(len(pictures) for pictures in found.values())
+    total = len(found["train"])
     for name in ("test", "val"):
         if name not in found:
             count = round(HELD_OUT[name] * total)

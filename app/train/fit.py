@@ -39,11 +39,11 @@ PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pillow")
 Say = Callable[[str], None]
 
 
-def fit(config: TrainConfig, folder: Path, say: Say, *, resume: bool = False, live: bool = True) -> Run:
+def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Run:
     """Trains, or goes on training, and gives the finished run.
 
     Args:
-        folder: the run folder; new, unless `resume`.
+        folder: the run folder; where it holds a run already, that is gone on with.
         live: show a moving line on a terminal.
     Raises:
         UserError: anything that the user can mend, before time is spent if it can be known by then.
@@ -63,7 +63,7 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, resume: bool = False, li
         _compile(network, config, len(batches), devices)
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
     training = _Training(run, config, dataset, network, plain, batches)
-    if resume:
+    if run.config_file.exists():
         _check_same_data(run, dataset)
         training.restore()
     else:
@@ -122,6 +122,7 @@ class _Training:
             initial_epoch=self.epochs_done,
             validation_data=validation,
             callbacks=[*self.callbacks, progress],
+            shuffle=False,  # Keras would draw an order of the batches of its own, which resuming could not repeat
             verbose=0,
         )
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from app.errors import UserError
+from app.export import converters
 from app.export.bounds import bounds_for
 from app.export.checks import Trial, check_bounds, check_operators, check_size, examine, largest_difference
 from app.export.converters import VARIANTS, Graph
+from app.images import with_channels
 from app.objectives import OBJECTIVES
 from app.release import Artifact
 
@@ -159,6 +161,17 @@ def test_tensors_by_other_names_are_noticed(small, run, tmp_path):
     VARIANTS["tflite-fp32"].write(graph, tmp_path / "model-fp32.tflite")
     with pytest.raises(UserError, match=r"model-fp32.tflite has the outputs \['scores'\], not \['probabilities'\]"):
         examine(small, VARIANTS["tflite-fp32"], tmp_path / "model-fp32.tflite")
+
+
+def test_bytes_that_mean_other_brightnesses_are_noticed(small, run, tmp_path, monkeypatch):
+    def only_dark(graph):
+        return ({"image": with_channels(picture[None] // 8, 3).astype(np.float32)} for picture in graph.calibration)
+
+    monkeypatch.setattr(converters, "calibration", only_dark)
+    row = VARIANTS["tflite-int8"]
+    row.write(Graph(run.inference_model(), run.arrays("calibration")["images"], {}, tmp_path), tmp_path / row.path)
+    with pytest.raises(UserError, match=r"model-int8.tflite takes bytes with scale and zero point \(0.1.*, 0\); a picture's are"):
+        examine(small, row, tmp_path / row.path)
 
 
 def test_the_figures_of_a_file_are_those_of_all_held_out_pictures(small, release):

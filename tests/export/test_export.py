@@ -146,14 +146,17 @@ def test_a_converter_that_fails_is_told_in_one_line(run, tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
-def test_a_name_taken_by_other_data_or_classes_is_refused(run, tmp_path):
+def test_a_name_taken_by_other_data_or_classes_is_refused_before_anything_is_converted(run, tmp_path, monkeypatch):
     quietly(run, tmp_path / "out", variants=ONNX)
+    convert = VARIANTS["onnx-fp32"]
+    monkeypatch.setitem(VARIANTS, "onnx-fp32", replace(convert, write=lambda graph, path: pytest.fail("it was converted")))
     pets = copy_run(run, tmp_path / "pets", data=run.record["data"] | {"name": "pets"})
     with pytest.raises(UserError, match=r"is a release of data 'digits', and this run was trained on 'pets'; .* --name"):
         quietly(pets, tmp_path / "out", variants=ONNX)
     reversed_classes = copy_run(run, tmp_path / "reversed", classes=run.classes[::-1])
     with pytest.raises(UserError, match=r"is a release with other classes .*; choose another name with --name"):
         quietly(reversed_classes, tmp_path / "out", variants=ONNX)
+    monkeypatch.setitem(VARIANTS, "onnx-fp32", convert)
     named = quietly(reversed_classes, tmp_path / "out", variants=ONNX, name="backwards")
     assert named.folder == tmp_path / "out" / "backwards" / "1"
 

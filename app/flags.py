@@ -1,0 +1,100 @@
+"""The flags of the commands. Those of `train` are the fields of its configuration."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, NoReturn, get_args, get_origin
+
+from app.config import TrainConfig, find_model, parse_option, parse_value, setting_types
+from app.errors import UserError, unknown
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong flag or command in one line, with the nearest right one.
+
+    Args:
+        commands: the names that may come first.
+    """
+
+    def __init__(self, commands: Iterable[str] = (), **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.commands = commands
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: "):
+            first = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
+            known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            if first.startswith("-"):
+                raise unknown("flag", first, known, f"({self.prog} --help)")
+            raise UserError(f"'{first}' is one argument too many ({self.prog} --help)")
+        if "invalid choice" in message:
+            chosen = message.split("invalid choice: ")[1].split("'")[1]
+            raise unknown("command", chosen, self.commands, f"({self.prog} --help)")
+        raise UserError(f"{message} ({self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        # A subcommand's parser knows its flags; the top one, which would report unknown ones otherwise, does not.
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of `train` a flag for every setting."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a name from: python -m app models")
+    parser.add_argument("data", nargs="?", metavar="DATA", help="a name, tfds:<name>, a folder of pictures, a .npz file")
+    for field in fields(TrainConfig):
+        if not field.metadata["flag"]:
+            continue
+        kind, flag, text = setting_types()[field.name], f"--{field.name.replace('_', '-')}", field.metadata["help"]
+        if kind is bool:
+            parser.add_argument(flag, action="store_const", const=True, help=text)
+            continue
+        choices = f" ({', '.join(get_args(kind))})" if get_origin(kind) is not None else ""
+        parser.add_argument(flag, metavar=flag[2:].upper().replace("-", "_"), help=(text + choices).replace("%", "%%"))
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
+    parser.add_argument("--out", metavar="DIR", help="the run folder; default: runs/<model>-<data>-<time>")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
+    parser.add_argument("--quiet", action="store_true", help="plain lines, also on a terminal")
+
+
+def number(text: str) -> float:
+    """A flag's text as a number."""
+    return float(parse_value("--tolerance", float, text))
+
+
+def count(text: str) -> int:
+    """A flag's text as a whole number from 1."""
+    value = int(parse_value("--top", int, text))
+    if value < 1:
+        raise UserError(f"--top {value} is too small; the smallest is 1")
+    return value
+
+
+def given_settings(given: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given on the command line, in their types."""
+    found: dict[str, Any] = {}
+    for field in fields(TrainConfig):
+        text = getattr(given, field.name, None) if field.metadata["flag"] else None
+        if text is not None:
+            kind = setting_types()[field.name]
+            found[field.name] = parse_value(f"--{field.name.replace('_', '-')}", kind, text) if isinstance(text, str) else text
+    return found
+
+
+def given_options(given: argparse.Namespace, model: str) -> dict[str, Any]:
+    """The options of the network that were given by `--set`, in their types.
+
+    Raises:
+        UserError: a pair is none, or does not fit the network.
+    """
+    found = {}
+    for pair in given.set:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set takes OPTION=VALUE; not '{pair}'")
+        found[name] = parse_option(find_model(model), name, text)
+    return found
