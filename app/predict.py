@@ -89,6 +89,13 @@ def answers(network: Network, paths: Iterable[str], top: int) -> Iterator[Row]:
         yield from ((path, one if isinstance(one, str) else next(found)) for path, one in zip(batch, loaded, strict=True))
 
 
+def write_text(rows: Iterable[Row], file: TextIO) -> None:
+    """A line a picture for people: the path, and the labels with their percentages, or the reason."""
+    for path, answer in rows:
+        told = answer if isinstance(answer, str) else "  ".join(f"{one.label} {one.probability:.1%}" for one in answer.labels)
+        file.write(f"{path}: {told}\n")
+
+
 def write_json(rows: Iterable[Row], file: TextIO) -> None:
     """An object a line: the path, with labels or an error."""
     for path, answer in rows:

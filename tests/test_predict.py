@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.answers import Answer
+from app.answers import Answer, Label
 from app.errors import UserError
 from app.export.export import export
-from app.predict import answers, find_pictures, open_network, predict, write_csv, write_json
+from app.predict import answers, find_pictures, open_network, predict, write_csv, write_json, write_text
 from tests.slim import run_without
 from tests.small_run import copy_run, small_release, small_run
 
@@ -142,6 +142,12 @@ def test_the_csv_has_a_column_for_every_label_and_a_reason(release, folder, tmp_
     first, second = rows[0][1].labels
     assert good == [rows[0][0], first.label, str(first.probability), second.label, str(second.probability), ""]
     assert bad == [str(tmp_path / "a, b.png"), "", "", "", "", "the file is empty"]
+
+
+def test_the_text_has_a_line_a_picture():
+    text = io.StringIO()
+    write_text([("a.png", Answer((Label("cat", 0.9051), Label("dog", 0.0949)))), ("b.png", "the file is empty")], text)
+    assert text.getvalue() == "a.png: cat 90.5%  dog 9.5%\nb.png: the file is empty\n"
 
 
 def test_the_json_has_an_object_a_line(release, folder, tmp_path):

@@ -78,7 +78,9 @@ def _sampled(images: Array, places: Array) -> Array:
     Works in place on flat indices: it is the most expensive step of a batch.
     """
     batch, height, width, channels = images.shape
-    padded = np.zeros((batch, height + 3, width + 3, channels), np.float32)  # black around; there is a next pixel for the last, too
+    padded = np.zeros(
+        (batch, height + 3, width + 3, channels), np.float32
+    )  # black around; there is a next pixel for the last, too
     padded[:, 1:-2, 1:-2] = images
     pixels = padded.reshape(-1) if channels == 1 else padded.reshape(-1, channels)
     rows, columns = (np.clip(places[:, axis] + 1, 0, side + 1) for axis, side in ((0, height), (1, width)))

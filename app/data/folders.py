@@ -7,11 +7,12 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from app.data.spec import LeftOut, Pictures, Source, SplitName
+from app.data.spec import LeftOut, Pictures, Source, SplitName, first_of
 from app.data.splits import complete
 from app.errors import UserError
 from app.images import EXTENSIONS
@@ -19,6 +20,7 @@ from app.images import EXTENSIONS
 SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test",
 }  # fmt: skip
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 LAYOUT = "expected class/picture.jpg or train|val|test/class/picture.jpg"
 
 
@@ -29,76 +31,107 @@ def load(folder: Path, split_seed: int) -> Source:
         UserError: there are not two classes with pictures, or a split has classes that train lacks.
     """
     left_out: list[LeftOut] = []
-    top = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    split_folders = {entry: SPLIT_FOLDERS[entry.name.lower()] for entry in top if entry.name.lower() in SPLIT_FOLDERS}
-    if "train" in split_folders.values():
-        left_out += [LeftOut(str(entry.relative_to(folder)), "not in a split") for entry in top if entry not in split_folders]
-        roots = split_folders
-    else:
-        roots = {folder: "train"}
     found: dict[SplitName, list[tuple[Path, str]]] = defaultdict(list)
-    for root, split in roots.items():
+    for root, split in _split_roots(folder, left_out).items():
         found[split] += _labelled(root, folder, left_out)
     classes = sorted({name for _, name in found["train"]})
     if len(classes) < 2:
         seen = f"{len(classes)} class{'es' if len(classes) != 1 else ''} with pictures" + (f" ({classes[0]})" if classes else "")
-        raise UserError(f"{folder} has {seen}; at least 2 are needed; {LAYOUT}")
+        raise UserError(f"{folder} has {seen}; at least 2 are needed; {LAYOUT}{first_of(left_out)}")
     for split, files in found.items():
         if strange := sorted({name for _, name in files} - set(classes)):
             raise UserError(f"{folder}: {split} has classes that train lacks ({', '.join(strange)}); give train pictures of them")
-    digests = {path: _digest(path) for files in found.values() for path, _ in files}
-    facts = sorted((str(p.relative_to(folder)), name, s, digests[p]) for s, files in found.items() for p, name in files)
+    facts = [(_shown(path, folder), name, split, path) for split, files in found.items() for path, name in files]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = pool.map(_digest, [path for *_, path in facts])
+        identity = sorted((*fact[:-1], digest) for fact, digest in zip(facts, digests, strict=True))
     return Source(
         name=folder.resolve().name,
         classes=tuple(classes),
         splits=complete({split: _pictures(files, classes, folder) for split, files in found.items()}, split_seed),
         channels=3,
-        fingerprint=hashlib.sha256(json.dumps([facts, split_seed]).encode()).hexdigest()[:16],
+        fingerprint=hashlib.sha256(json.dumps([identity, split_seed]).encode()).hexdigest()[:16],
         left_out=tuple(left_out),
     )
+
+
+def _split_roots(folder: Path, left_out: list[LeftOut]) -> dict[Path, SplitName]:
+    """The folders that hold classes, with the split of each; what lies beside them is left out.
+
+    Raises:
+        UserError: there are held-out pictures but none to train on.
+    """
+    entries = sorted(folder.iterdir())
+    splits = {
+        entry: SPLIT_FOLDERS[entry.name.lower()] for entry in entries if entry.name.lower() in SPLIT_FOLDERS and entry.is_dir()
+    }
+    if "train" in splits.values():
+        others = [entry for entry in entries if entry not in splits]
+        left_out += [LeftOut(_shown(entry, folder), _hidden(entry) or "not in a split") for entry in others]
+        return splits
+    for entry in splits:
+        if any(below.is_dir() for below in entry.iterdir()):
+            raise UserError(f"{folder} has {entry.name}/class but no train/class; {LAYOUT}")
+    return {folder: "train"}
 
 
 def _labelled(root: Path, folder: Path, left_out: list[LeftOut]) -> Iterator[tuple[Path, str]]:
     """Files below `root` that look like pictures, with the name of the class folder each is in."""
     for entry in sorted(root.iterdir()):
-        shown = str(entry.relative_to(folder))
-        if entry.name.startswith("."):
-            left_out.append(LeftOut(shown, "hidden"))
+        shown = _shown(entry, folder)
+        if reason := _hidden(entry):
+            left_out.append(LeftOut(shown, reason))
         elif entry.is_dir():
-            if folder == root or entry.name.lower() not in SPLIT_FOLDERS:
-                files = list(_walk(entry, folder, left_out))
-                if not files:
-                    left_out.append(LeftOut(shown, "a class without pictures"))
-                yield from ((path, entry.name) for path in files)
+            files = list(_walk(entry, folder, left_out))
+            if not files:
+                left_out.append(LeftOut(shown, "a class without pictures"))
+            yield from ((path, _shown(entry, root)) for path in files)
         else:
             left_out.append(LeftOut(shown, "not in a class folder"))
 
 
 def _walk(top: Path, folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """Picture files at any depth; links are followed, each real folder once on the way down."""
-    seen: set[str] = set()
-    for here, folders, files in os.walk(top, followlinks=True):
-        shown = Path(here).relative_to(folder)
-        real = os.path.realpath(here)
-        if real in seen or (here != str(top) and os.path.realpath(top).startswith(real)):
-            left_out.append(LeftOut(str(shown), "a link to a folder that is there already"))
+    """Picture files at any depth; links are followed, to each real folder once and never back up."""
+
+    def unlistable(error: OSError) -> None:
+        left_out.append(LeftOut(_shown(Path(error.filename), folder), "cannot be read"))
+
+    seen = set(top.resolve().parents)
+    for here, folders, files in os.walk(top, onerror=unlistable, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
+            left_out.append(LeftOut(_shown(Path(here), folder), "a link to a folder that is there already"))
             folders.clear()
             continue
         seen.add(real)
         folders.sort()
-        for name in [name for name in folders if name.startswith(".")]:
-            left_out.append(LeftOut(str(shown / name), "hidden"))
-            folders.remove(name)
-        for name in sorted(files):
-            if name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini"):
-                left_out.append(LeftOut(str(shown / name), "hidden"))
-            elif not name.lower().endswith(EXTENSIONS):
-                left_out.append(LeftOut(str(shown / name), f"not a picture by its ending ({', '.join(EXTENSIONS)})"))
-            elif not os.access(Path(here, name), os.R_OK):
-                reason = "cannot be read" if Path(here, name).exists() else "a link to nothing"
-                left_out.append(LeftOut(str(shown / name), reason))
+        for path in [Path(here, name) for name in folders]:
+            if reason := _hidden(path):
+                left_out.append(LeftOut(_shown(path, folder), reason))
+                folders.remove(path.name)
+        for path in [Path(here, name) for name in sorted(files)]:
+            if reason := _hidden(path) or _unusable(path):
+                left_out.append(LeftOut(_shown(path, folder), reason))
             else:
-                yield Path(here, name)
+                yield path
+
+
+def _hidden(path: Path) -> str:
+    return "hidden" if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES else ""
+
+
+def _unusable(path: Path) -> str:
+    """Why a file is not even opened, or nothing."""
+    if not path.name.lower().endswith(EXTENSIONS):
+        return f"not a picture by its ending ({', '.join(EXTENSIONS)})"
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return "a link to nothing" if path.is_symlink() else "not a file"
+    return "" if os.access(path, os.R_OK) else "cannot be read"
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """A path below the folder as it can be printed: names that are not UTF-8 get a mark for each wrong byte."""
+    return os.fsencode(path.relative_to(folder)).decode(errors="replace")
 
 
 def _digest(path: Path) -> str:
@@ -109,4 +142,4 @@ def _digest(path: Path) -> str:
 def _pictures(files: list[tuple[Path, str]], classes: list[str], folder: Path) -> Pictures:
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[name] for _, name in files], np.int64)
-    return Pictures(lambda i: files[i][0], labels, [str(path.relative_to(folder)) for path, _ in files])
+    return Pictures(lambda i: files[i][0], labels, [_shown(path, folder) for path, _ in files])

@@ -20,7 +20,7 @@ class LiteRtRunner:
     """
 
     def __init__(self, path: Path) -> None:
-        with silenced():  # says on the screen which delegate it uses
+        with silenced():
             self._interpreter = Interpreter(str(path))
             signatures = self._interpreter.get_signature_list()
             if not signatures:
@@ -29,6 +29,8 @@ class LiteRtRunner:
         [(self.input_name, self._input)] = self._signature.get_input_details().items()
         self._outputs = self._signature.get_output_details()
         self.input_shape = picture_shape([int(side) for side in self._input["shape"]], path)
+        with silenced():  # the first run says on the screen which delegate it uses
+            self.run(np.zeros((1, *self.input_shape), np.float32))
 
     @property
     def input_scale(self) -> tuple[float, int]:

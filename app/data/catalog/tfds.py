@@ -24,36 +24,37 @@ from app.data.splits import complete
 from app.errors import UserError, unknown
 
 PREFIX = "tfds:"
+FORM = "array_record"  # the form of TFDS that is read at random
+TURNED = ("emnist",)  # stored with rows and columns exchanged
 ALIASES: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("validation", "val", "dev"), "test": ("test",)}
 
 
-def load(split_seed: int, *, name: str, dataset: str, turned: bool = False, label: str = "label") -> Source:
+def load(split_seed: int, *, name: str, dataset: str) -> Source:
     """A classification set of TFDS, prepared already or downloaded now.
 
     Args:
         name: what the run calls it.
         dataset: TFDS' name, with `/config` if it has several.
-        turned: pictures are stored with rows and columns exchanged, as EMNIST's are.
-        label: the feature that is the class.
     Raises:
         UserError: TFDS knows no such set, it has no pictures with a class, or it cannot be downloaded.
     """
-    builder = prepared_builder(dataset)
+    builder = _find_builder(dataset)
     features = builder.info.features
-    if "image" not in features or label not in features or not hasattr(features[label], "num_classes"):
-        raise UserError(f"{PREFIX}{dataset} has no features 'image' and '{label}' (a class); choose a classification set")
+    if not (_is("Image", features, "image") and _is("ClassLabel", features, "label")):
+        raise UserError(f"{PREFIX}{dataset} has no features 'image' and 'label' (a class); choose a classification set")
+    _prepare(builder, dataset)
     shape = features["image"].shape
     found: dict[SplitName, Pictures] = {}
     for split in SPLITS:
         for alias in ALIASES[split]:
             if alias in builder.info.splits:
-                found[split] = _pictures(builder, alias, label, turned)
+                found[split] = _pictures(builder, alias)
                 break
     if "train" not in found:
         raise UserError(f"{PREFIX}{dataset} has no split 'train'; it has {', '.join(builder.info.splits)}")
     return Source(
         name=name,
-        classes=tuple(features[label].names or map(str, range(features[label].num_classes))),
+        classes=tuple(features["label"].names),
         splits=complete(found, split_seed),
         channels=1 if shape[-1] == 1 else 3,
         size=(shape[0], shape[1]) if shape[0] and shape[1] else None,
@@ -61,36 +62,52 @@ def load(split_seed: int, *, name: str, dataset: str, turned: bool = False, labe
     )
 
 
-def prepared_builder(dataset: str) -> Any:
-    """The TFDS builder of a data set that lies on this machine in random-access form; it is downloaded if it does not.
+def _find_builder(dataset: str) -> Any:
+    """What TFDS knows of a data set, whether it lies on this machine or not.
 
     Raises:
-        UserError: no such set, or no way to download it.
+        UserError: there is no such set, configuration or version.
     """
     import tensorflow_datasets as tfds
 
     try:
-        builder = _quietly(lambda: tfds.builder(dataset, try_gcs=False, file_format="array_record"))
+        return _quietly(lambda: tfds.builder(dataset, try_gcs=False))
     except tfds.core.DatasetNotFoundError:
         raise unknown("TFDS data set", dataset, tfds.list_builders(with_community_datasets=False)) from None
-    except ValueError as error:
+    except (ValueError, AssertionError, ImportError) as error:
         raise UserError(f"{PREFIX}{dataset}: {_first_line(error)}") from None
-    if _is_prepared(builder):
-        return builder
+
+
+def _is(kind: str, features: Any, name: str) -> bool:
+    import tensorflow_datasets as tfds
+
+    there = isinstance(features, tfds.features.FeaturesDict) and name in features
+    return there and isinstance(features[name], getattr(tfds.features, kind))
+
+
+def _prepare(builder: Any, dataset: str) -> None:
+    """Makes sure that a data set lies on this machine in random-access form: downloads and converts it if there is none.
+
+    Raises:
+        UserError: there is no way to download it, or it lies there in another form.
+    """
+    import tensorflow_datasets as tfds
+
+    if builder.is_prepared():
+        if not any(Path(builder.data_path).glob(f"*{FORM}*")):
+            form = builder.info.file_format.value
+            advice = "delete it, or set TFDS_DATA_DIR to another folder to prepare it anew"
+            raise UserError(f"{PREFIX}{dataset} lies in {_shown(builder.data_path)} as {form}, not as {FORM}; {advice}")
+        return
     place = f"not prepared in {_shown(builder.data_dir_root)}"
     if not _online():
         raise UserError(f"{PREFIX}{dataset} is {place}, and there is no network to download it; set TFDS_DATA_DIR or go online")
     try:
-        builder.download_and_prepare(file_format="array_record")
+        builder.download_and_prepare(file_format=FORM)
     except (OSError, tfds.download.DownloadError, tfds.download.manager.NonMatchingChecksumError, AssertionError) as error:
         raise UserError(f"{PREFIX}{dataset} is {place} and could not be downloaded: {_first_line(error)}") from None
     except ImportError as error:
         raise UserError(f"{PREFIX}{dataset} is {place}; preparing it needs a package: {_first_line(error)}") from None
-    return builder
-
-
-def _is_prepared(builder: Any) -> bool:
-    return bool(builder.is_prepared()) and builder.info.file_format.value == "array_record"
 
 
 def _online() -> bool:
@@ -102,15 +119,15 @@ def _online() -> bool:
         return any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
 
 
-def _pictures(builder: Any, split: str, label: str, turned: bool) -> Pictures:
+def _pictures(builder: Any, split: str) -> Pictures:
     rows = _quietly(lambda: builder.as_data_source(split=split, decoders={"image": _skip_decoding()}))
 
     def fill(folder: Path) -> None:
-        np.save(folder / "labels.npy", np.array([row[label] for row in rows], np.int64))
+        np.save(folder / "labels.npy", np.array([row["label"] for row in rows], np.int64))
 
-    key = hashlib.sha256(json.dumps([_facts(builder), split, label]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([_facts(builder), split]).encode()).hexdigest()[:16]
     labels = np.load(cached(f"labels-{key}", fill) / "labels.npy")
-    read: Callable[[int], bytes | Array] = partial(_read, rows, turned)
+    read: Callable[[int], bytes | Array] = partial(_read, rows, builder.name in TURNED)
     return Pictures(read, labels, [f"{split} {i}" for i in range(len(labels))])
 
 
@@ -137,7 +154,7 @@ def _fingerprint(builder: Any, splits: dict[SplitName, Pictures], split_seed: in
 
 def _facts(builder: Any) -> list[Any]:
     """Name, version and files of what lies prepared: enough to notice another preparation without reading it."""
-    files = sorted((path.name, path.stat().st_size) for path in Path(builder.data_path).glob("*array_record*"))
+    files = sorted((path.name, path.stat().st_size) for path in Path(builder.data_path).glob(f"*{FORM}*"))
     return [builder.info.full_name, files]
 
 
@@ -147,7 +164,8 @@ def _quietly(act: Callable[[], Any]) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    told = str(error).strip().rpartition('}": ')[2]  # TFDS puts the arguments of its own function before the reason
+    return (told.splitlines() or [type(error).__name__])[0][:160]
 
 
 def _shown(folder: Any) -> str:
@@ -174,7 +192,6 @@ DATASETS = [
         "536 MB",
         "Cohen et al. 2017",
         dataset="emnist/balanced",
-        turned=True,
     ),
     _row("cifar10", "CIFAR-10", 10, "50,000 + 10,000", "32x32 colour", "162 MB", "Krizhevsky 2009", verified=True),
     _row("cifar100", "CIFAR-100", 100, "50,000 + 10,000", "32x32 colour", "161 MB", "Krizhevsky 2009"),
