@@ -174,7 +174,8 @@ def _resumed(given: argparse.Namespace) -> tuple[TrainConfig, Path]:
         return _new_config(given), folder
     run = open_run(folder)
     asked = {**({"model": given.model, "data": given.data} if given.model else {}), **given_settings(given)}
-    began: dict[str, Any] = run.record["config"] | run.config.options
+    options = {name: option.default for name, option in run.config.spec.options.items()} | dict(run.config.options)
+    began: dict[str, Any] = run.record["config"] | options
     for name, value in (asked | given_options(given, run.config.model)).items():
         if value != began[name]:
             raise UserError(f"{folder} was started with {name} {began[name]}, not {value}; --resume goes on as it began")

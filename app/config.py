@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.errors import UserError, unknown
 from models.registry import all_models
 from models.spec import ModelSpec, Option, Recipe, setting
+
+DROPOUT = "dropout"  # the one option of networks that is a setting of the recipe too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class TrainConfig(Recipe):
     image_size: int = setting(0, "side of the network's input in pixels, 0: the pictures' own, or the paper's", minimum=0)
     weights: str = setting("", "start from the weights of this run or .keras file, matched by layer name and shape")
     freeze: bool = setting(False, "train the last layer alone, with the rest as --weights has it")
-    seed: int = setting(0, "decides initial weights, order and augmentation", minimum=0)
+    seed: int = setting(0, "decides initial weights, order and augmentation", minimum=0, maximum=2**32 - 1)
     split_seed: int = setting(0, "decides which pictures are held out where the data has no split of its own", minimum=0)
     limit: int = setting(0, "use so many pictures of each split, 0: all", minimum=0)
     strict: bool = setting(False, "refuse data with anything to leave out, instead of listing it")
@@ -44,10 +45,10 @@ class TrainConfig(Recipe):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """The inverse of `to_json`; settings that this version does not know are refused.
+        """The inverse of `to_json`. Settings that an older version did not have are at their defaults.
 
         Raises:
-            UserError: a setting is unknown or missing.
+            UserError: this version does not know a setting.
         """
         known = {field.name for field in fields(cls)}
         if strange := sorted(set(values) - known):
@@ -103,9 +104,12 @@ def parse_value(name: str, kind: Any, text: str) -> Any:
             raise UserError(f"{name} takes true or false; not '{text}'")
         return text.lower() == "true"
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
-        raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}; not '{text}'") from None
+        value = math.nan
+    if kind in (int, float) and not math.isfinite(value):
+        raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}; not '{text}'")
+    return value
 
 
 def parse_option(spec: ModelSpec, name: str, text: str) -> Any:
@@ -114,12 +118,13 @@ def parse_option(spec: ModelSpec, name: str, text: str) -> Any:
     Raises:
         UserError: the network has no such option, or the value does not fit.
     """
-    options = spec.options
+    options = {other: option for other, option in spec.options.items() if other != DROPOUT}
+    if name == DROPOUT and name in spec.options:
+        raise UserError(f"--set {name}={text}: the recipe has a setting for it; give --{name} {text}")
     if name not in options:
         raise unknown("option", name, options, f"(of {spec.name})") if options else UserError(f"{spec.name} has no options")
     option: Option = options[name]
-    kind = NoneType if option.type is NoneType else option.type
-    value = parse_value(f"--set {name}", kind, text)
+    value = parse_value(f"--set {name}", option.type, text)
     if option.choices and value not in option.choices:
         raise UserError(f"--set {name} takes {', '.join(map(str, option.choices))}; not '{text}'")
     return value
@@ -134,16 +139,17 @@ def check(config: TrainConfig) -> None:
     for field in fields(config):
         value, name = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
         low, high = field.metadata["minimum"], field.metadata["maximum"]
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{name} {value} is not a number to train with")
         if low is not None and value < low:
-            raise UserError(f"{name} {value} is too small; the smallest is {low:g}")
+            raise UserError(f"{name} {value} is too small; the smallest is {low}")
         if high is not None and value > high:
-            raise UserError(f"{name} {value} is too large; the largest is {high:g}")
+            raise UserError(f"{name} {value} is too large; the largest is {high}")
+        kind = setting_types()[field.name]
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise UserError(f"{name} takes {', '.join(get_args(kind))}; not '{value}'")
     spec = config.spec
     if config.loss not in spec.losses:
         raise UserError(f"--loss {config.loss} does not fit {spec.name}; it takes {', '.join(spec.losses)}")
-    if config.dropout and "dropout" not in spec.options:
+    if config.dropout and DROPOUT not in spec.options:
         raise UserError(f"--dropout {config.dropout}: {spec.name} has no dropout; leave the flag out")
     if config.image_size and config.image_size < spec.min_size:
         raise UserError(f"--image-size {config.image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
@@ -151,13 +157,16 @@ def check(config: TrainConfig) -> None:
         raise UserError("--schedule plateau has no warm-up; give --warmup 0")
     if config.warmup >= config.epochs:
         raise UserError(f"--warmup {config.warmup:g} leaves nothing of {config.epochs} epochs; give a smaller one")
+    if config.batch_size % config.devices:
+        multiple = f"--batch-size {config.batch_size // config.devices * config.devices or config.devices}"
+        raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
         raise UserError("--freeze trains the last layer of given weights; give --weights RUN too")
 
 
 def network_options(config: TrainConfig) -> dict[str, Any]:
     """The keyword arguments for the network's `build`."""
-    dropout = {"dropout": config.dropout} if "dropout" in config.spec.options else {}
+    dropout = {DROPOUT: config.dropout} if DROPOUT in config.spec.options else {}
     return dropout | dict(config.options)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import TrainConfig
-from app.data.registry import load_data
+from app.data.registry import is_known, load_data
 from app.errors import UserError
 from app.objectives import OBJECTIVES
 from app.release import check_release, find_release
@@ -36,6 +36,8 @@ def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
         config, objective = TrainConfig.from_json(release.run["config"]), OBJECTIVES[release.objective]
         classes, side = release.classes, release.picture_shape[0]
         networks = _files(source, say)
+    if data is None and not is_known(config.data):
+        raise UserError(f"{source} was trained on '{config.data}', which is not here; say where it is with --data")
     test = load_data(replace(config, data=data or config.data, image_size=side, limit=0), say)
     if test.classes != classes:
         raise UserError(f"{data} has the classes {', '.join(test.classes[:5])}...; {source} knows {', '.join(classes[:5])}...")

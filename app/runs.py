@@ -164,9 +164,11 @@ def run_folder(out: str | None, model: str, data: str) -> Path:
 
 
 def data_name(data: str) -> str:
-    """A data set's name as part of a path: that of a folder or file without its place and ending."""
-    plain = Path(data).expanduser().resolve().stem if data.endswith(".npz") or os.sep in data else data
-    return re.sub(r"[^\w.-]+", "_", plain).strip("._") or "data"
+    """What data is called in names: that of a folder or file without its place and ending, in letters any file system takes."""
+    if data.endswith(".npz") or "/" in data or os.sep in data or data in (".", ".."):
+        path = Path(data).expanduser().resolve()
+        data = path.stem if path.suffix == ".npz" else path.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", data).strip("-.") or "data"
 
 
 @contextmanager

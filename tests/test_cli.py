@@ -56,7 +56,7 @@ WRONG = [
     (["train", "lenet5", "digits", "--epochs"], "expected one argument"),
     (["train", "lenet5", "digits", "--epochs", "three"], "--epochs takes a whole number; not 'three'"),
     (["train", "lenet5", "digits", "--epochs", "0"], "--epochs 0 is too small; the smallest is 1"),
-    (["train", "lenet5", "digits", "--learning-rate", "nan"], "--learning-rate nan"),
+    (["train", "lenet5", "digits", "--learning-rate", "nan"], "--learning-rate takes a number; not 'nan'"),
     (["train", "lenet5", "digits", "--dropout", "1"], "--dropout 1.0 is too large; the largest is 0.95"),
     (["train", "lenet5", "digits", "--optimizer", "lion"], "--optimizer takes sgd, momentum, nesterov"),
     (["train", "lenet5", "digits", "--augment", "shift+flop"], "no augmentation 'flop'; did you mean flip"),

@@ -14,7 +14,7 @@ from app.config import make_config
 from app.flags import given_options, given_settings
 
 ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"^```sh(?P<skip> skip: .+)?\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```sh(?P<skip> skip: [^\n]+)?\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: Path, *, skipped: bool) -> list[str]:

@@ -43,7 +43,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         smoothing = self.config.label_smoothing if self.training else 0.0
         targets = ENCODERS[self.config.spec.targets](self.split.labels[chosen], self.classes, smoothing)
         if self.training and epoch < self.augmented_epochs:
-            rng = np.random.default_rng((self.config.seed, epoch, index))
+            # From 1: numpy takes (seed, epoch, 0) for (seed, epoch), which is what decides the order.
+            rng = np.random.default_rng((self.config.seed, epoch, 1 + index))
             for operation in self.policy:
                 images, targets = operation(images, targets, rng)
         if self.class_weights is not None and self.training:

@@ -27,17 +27,22 @@ def all_datasets() -> dict[str, DataSpec]:
     return dict(sorted(found.items(), key=lambda item: item[1].download != "none"))
 
 
+def is_known(data: str) -> bool:
+    """Whether this is a name, or a folder or .npz file that is there."""
+    path = Path(data).expanduser()
+    there = path.is_dir() or (path.is_file() and path.suffix == ".npz")
+    return data in all_datasets() or data.startswith(tfds.PREFIX) or (there and data != "")
+
+
 def check_name(data: str) -> None:
     """Refuses data that cannot be there, without loading anything.
 
     Raises:
         UserError: no such name, folder or file.
     """
-    if data in all_datasets() or data.startswith(tfds.PREFIX):
+    if is_known(data):
         return
     path = Path(data).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".npz"):
-        return
     if path.is_file():
         raise UserError(f"{data} is a file; data is a name, tfds:<name>, a folder of pictures or a .npz file")
     if len(path.parts) > 1 or path.suffix:

@@ -15,7 +15,7 @@ VALIDATION_CAP = 5000  # pictures; more would take from the training without mak
 def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
     """Indices of the rest and of `count` pictures, drawn so that every class keeps its share.
 
-    Each class gives one at least, and keeps one at least: with many tiny classes the count differs.
+    Each class gives one at least if it has two, and keeps one at least: with many tiny classes the count differs.
     Shapes: int [N] -> int [N - count], int [count], both sorted.
     """
     rng = np.random.default_rng((seed, len(labels), 7))
@@ -24,6 +24,9 @@ def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
     quotas = np.floor(exact).astype(int)
     quotas[np.argsort(quotas - exact, kind="stable")[: count - quotas.sum()]] += 1  # the largest remainders
     quotas = np.minimum(np.maximum(quotas, 1), sizes - 1)
+    room = sizes - 1 - quotas
+    for index in np.argsort(-room, kind="stable"):  # what tiny classes could not give, the largest give
+        quotas[index] += min(room[index], max(0, count - quotas.sum()))
     drawn = [rng.permutation(np.flatnonzero(labels == name))[:quota] for name, quota in zip(names, quotas, strict=True)]
     held = np.sort(np.concatenate(drawn)) if drawn else np.array([], np.int64)
     return np.setdiff1d(np.arange(len(labels)), held), held

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -28,7 +27,7 @@ from app.release import LABELS, Artifact, Release, hashes, labels_text, read_rel
 from app.runners import first_line, open_file, run_pictures
 from app.runners.keras import KerasRunner
 from app.runners.silence import silenced
-from app.runs import Run
+from app.runs import Run, data_name
 from models.lazy import keras
 
 CARD = "README.md"
@@ -113,12 +112,8 @@ def choose(names: Sequence[str]) -> list[Variant]:
 
 
 def default_name(config: TrainConfig) -> str:
-    """`<model>-<data>`; of a folder or a file, the last part of its path, in letters that any file system takes."""
-    data = config.data
-    if data.endswith(".npz") or "/" in data or os.sep in data or data in (".", ".."):
-        path = Path(data).resolve()
-        data = path.stem if path.suffix == ".npz" else path.name
-    return f"{config.model}-{re.sub(r'[^A-Za-z0-9._-]+', '-', data).strip('-.') or 'data'}"
+    """`<model>-<data>`."""
+    return f"{config.model}-{data_name(config.data)}"
 
 
 def checked_name(name: str) -> str:
@@ -215,12 +210,17 @@ def _input(model: Any) -> dict[str, Any]:
 def _source(run: Run, trial: Trial) -> dict[str, Any]:
     return {
         "name": run.name,
-        "config": run.record["config"],
+        "config": replace(run.config, data=public_data(run.config), weights=Path(run.config.weights).name).to_json(),
         "data": {key: run.record["data"][key] for key in ("name", "fingerprint")},
         "git_commit": run.record.get("git_commit"),
         "metric": trial.metric,
         "heldout": len(trial.labels),
     }
+
+
+def public_data(config: TrainConfig) -> str:
+    """The data as it was given, but of a folder or file its name alone: where it lies is nobody's business."""
+    return config.data if config.data.startswith("tfds:") else data_name(config.data)
 
 
 def _versions() -> dict[str, str]:

@@ -11,11 +11,38 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 from app.data.batches import Batches
 from app.errors import UserError
 from app.runs import Run, replacing
 from app.train.checkpoint import load_state, save_state
+from app.train.optimizers import last_rate
+
+
+class Finite(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the training when it has left the numbers. Has to come before the callbacks that keep something."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run, self.epoch = run, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        self._check("loss is", math.isfinite(logs["loss"]))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        self._check("validation loss is", math.isfinite(logs["val_loss"]))
+        # No loss shows these for certain: TensorFlow's ReLU makes 0 of what is not a number.
+        weights = (keras.ops.convert_to_numpy(weight) for weight in self.model.weights)
+        self._check("weights are", all(np.isfinite(weight).all() for weight in weights))
+
+    def _check(self, what: str, finite: bool) -> None:
+        if not finite:
+            kept = f"epoch {self.epoch} and before are kept in {self.run.folder}" if self.epoch else "no epoch was finished"
+            raise UserError(f"the {what} not finite in epoch {self.epoch + 1}; {kept}; train with a smaller --learning-rate")
 
 
 class EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -125,13 +152,12 @@ class Log(keras.callbacks.Callback):  # type: ignore[misc]
         self._started = (time.monotonic(), time.process_time())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        # Not `epoch - 1`: the rate that the epoch's last step used is what its figures come from.
         row = {
             "epoch": epoch + 1,
             "seconds": round(time.monotonic() - self._started[0], 3),
             "cpu_seconds": round(time.process_time() - self._started[1], 3),
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            **{name: round(float(value), 6) for name, value in logs.items() if name != "learning_rate"},
+            "learning_rate": last_rate(self.model.optimizer),
+            **{name: round(float(value), 6) for name, value in logs.items()},
         }
         self.rows.append(row)
         for name, value in row.items():
@@ -156,27 +182,27 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, run: Run, log: Log, counting: dict[str, Any]) -> None:
         super().__init__()
         self.run, self.log, self.counting = run, log, counting
-        self.resumed: dict[str, Any] = {}
+        self.counters: dict[str, dict[str, Any]] = {}
 
-    def restore(self, network: Any) -> int:
-        """Puts the saved state in place, the callbacks' own once training begins. Gives the epochs that are done."""
-        self.resumed = load_state(self.run.state_file, network)
-        self.log.rows = self.resumed["rows"]
-        return len(self.log.rows)
+    def restore(self, network: Any) -> bool:
+        """Puts the saved state in place. Gives whether the training has been stopped early."""
+        progress = load_state(self.run.state_file, network)
+        self.log.rows, self.counters = progress["rows"], progress["counters"]
+        self._restore_counters()
+        return bool(progress["stopped"])
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        # Not in `restore`: Keras' callbacks set their counters to zero when training begins.
-        for name, callback in self.counting.items():
-            if self.resumed:
-                callback.restore(self.resumed["counters"][name])
+        self._restore_counters()  # again: Keras' own callbacks set theirs to zero when training begins
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if not all(math.isfinite(value) for value in (logs["loss"], logs["val_loss"])):
-            raise diverged(epoch, self.run)
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
         counters = {name: callback.counters() for name, callback in self.counting.items()}
         progress = {"rows": self.log.rows, "counters": counters, "stopped": bool(self.model.stop_training)}
+        self.log.write()  # before the state: after the last epoch's, nothing would write the row any more
         save_state(self.run.state_file, self.model, progress)
-        self.log.write()
+
+    def _restore_counters(self) -> None:
+        for name, counters in self.counters.items():
+            self.counting[name].restore(counters)
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -184,13 +210,12 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 
     PAUSE_SECONDS = 0.5
 
-    def __init__(self, run: Run, say: Callable[[str], None], epochs: int, log: Log, metric: str, *, live: bool) -> None:
+    def __init__(self, say: Callable[[str], None], epochs: int, log: Log, metric: str, *, live: bool) -> None:
         super().__init__()
-        self.run, self.say, self.epochs, self.log, self.metric = run, say, epochs, log, metric
+        self.say, self.epochs, self.log, self.metric = say, epochs, log, metric
         self.live = live and sys.stdout.isatty()
-        self._epoch = self._shown = 0.0
-        self._first = 0
-        self._began = 0.0
+        self._epoch = 0
+        self._began = self._shown = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         self._epoch = epoch
@@ -198,18 +223,14 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         now = time.monotonic()
-        if now - self._shown < self.PAUSE_SECONDS:
+        if not self.live or now - self._shown < self.PAUSE_SECONDS:
             return
         self._shown = now
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise diverged(int(self._epoch), self.run)
-        if self.live:
-            steps = self.params["steps"]
-            ahead = (now - self._began) / (batch + 1) * (steps - batch - 1)
-            place = f"epoch {int(self._epoch) + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %"
-            text = f"{place}  loss {loss:.4f}  {clock(ahead)} left in this epoch"
-            print(f"\r{text:<78}", end="", flush=True)
+        steps = self.params["steps"]
+        ahead = (now - self._began) / (batch + 1) * (steps - batch - 1)
+        place = f"epoch {self._epoch + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %"
+        text = f"{place}  loss {logs['loss']:.4f}  {clock(ahead)} left in this epoch"
+        print(f"\r{text:<78}", end="", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         row = self.log.rows[-1]
@@ -221,12 +242,6 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self.say(
             f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {clock(left)} left"
         )
-
-
-def diverged(epoch: int, run: Run) -> UserError:
-    """The error for a loss that is no number any more."""
-    kept = f"the state of epoch {epoch} is kept in {run.folder}" if epoch else "no epoch was finished"
-    return UserError(f"the loss is not a number in epoch {epoch + 1}; {kept}; train with a smaller --learning-rate")
 
 
 def clock(seconds: float) -> str:

@@ -43,7 +43,4 @@ def load_state(file: Path, network: Any) -> dict[str, Any]:
 
 def _variables(network: Any) -> list[Any]:
     """Weights, statistics, states of random generators, and the optimizer's variables, in a fixed order."""
-    optimizer = network.optimizer
-    inner = getattr(optimizer, "inner_optimizer", None)
-    found = [*network.variables, *optimizer.variables, *(inner.variables if inner else [])]
-    return list({id(variable): variable for variable in found}.values())
+    return [*network.variables, *network.optimizer.variables]

@@ -21,11 +21,13 @@ class Devices:
         description: for people.
         scope: the context in which the network has to be built.
         accelerated: whether they are GPUs or TPUs.
+        replicas: copies of the network, each with its own part of a gradient; 1 where the backend hides them.
     """
 
     description: str
     scope: Callable[[], AbstractContextManager[Any]]
     accelerated: bool
+    replicas: int = 1
 
     @property
     def jit_compile(self) -> bool | str:
@@ -74,7 +76,8 @@ def _tensorflow(count: int) -> Devices:
         return Devices(f"GPU: {names[0]}" if gpus else _cpu(), nullcontext, bool(gpus))
     kind = "GPU" if gpus else "CPU"
     strategy = tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)[:count]])
-    return Devices(f"{count} GPUs: {names[0]}" if gpus else f"{_cpu()}, {count} virtual devices", strategy.scope, bool(gpus))
+    description = f"{count} GPUs: {names[0]}" if gpus else f"{_cpu()}, {count} virtual devices"
+    return Devices(description, strategy.scope, bool(gpus), count)
 
 
 def _jax(count: int) -> Devices:

@@ -25,11 +25,11 @@ from app.objectives import OBJECTIVES
 from app.runners import run_pictures
 from app.runners.keras import KerasRunner
 from app.runs import FORMAT, LATEST, Run, check_space, replacing
-from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, KeepBest, Log, Plateau, Progress, clock
+from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, Plateau, Progress, clock
 from app.train.devices import Devices, find_devices, make_deterministic
 from app.train.losses import LOSSES
 from app.train.metrics import METRICS
-from app.train.network import build_network, freeze, start_from
+from app.train.network import build_network, find_weights, freeze, start_from
 from app.train.optimizers import make_optimizer
 from app.train.schedules import make_schedule
 
@@ -49,20 +49,24 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
         UserError: anything that the user can mend, before time is spent if it can be known by then.
     """
     run = Run(folder)
-    dataset = load_data(config, say)
     devices = find_devices(config.devices)
+    weights = find_weights(config.weights) if config.weights and not run.state_file.exists() else None
+    dataset = load_data(config, say)
     make_deterministic(config.seed, devices)
+    batches, validation = (
+        Batches(_shared(name, getattr(dataset, name), config.devices, say), dataset, config, training=name == "train")
+        for name in ("train", "val")
+    )
     with devices.scope():
         network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
-        plain = build_network(config, dataset.shape, len(dataset.classes))
-        if config.weights and not run.state_file.exists():
-            start_from(network, config.weights, say)
+        if weights:
+            start_from(network, weights, say)
         if config.freeze:
             freeze(network)
-        batches = Batches(dataset.train, dataset, config, training=True)
         _compile(network, config, len(batches), devices)
+    plain = build_network(config, dataset.shape, len(dataset.classes))
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
-    training = _Training(run, config, dataset, network, plain, batches)
+    training = _Training(run, config, dataset, network, plain, batches, validation)
     if run.config_file.exists():
         _check_same_data(run, dataset)
         training.restore()
@@ -89,47 +93,61 @@ class _Training:
     network: Any
     plain: Any
     batches: Batches
+    validation: Batches
 
     def __post_init__(self) -> None:
-        metric = OBJECTIVES[self.config.spec.objective].metric
+        self.metric = OBJECTIVES[self.config.spec.objective].metric
         averaged = AveragedWeights()
-        self.best = KeepBest(self.run, self.plain, averaged, metric, self.config.early_stopping)
+        self.best = KeepBest(self.run, self.plain, averaged, self.metric, self.config.early_stopping)
         self.log = Log(self.run)
-        counting = {"best": self.best}
-        plateau = [Plateau()] if self.config.schedule == "plateau" else []
-        if plateau:
-            counting["plateau"] = plateau[0]
-        self.checkpoint = Checkpoint(self.run, self.log, counting)
-        self.callbacks = [EpochOrder(self.batches), averaged, *plateau, self.best, self.log, self.checkpoint]
-        self.metric, self.epochs_done, self.stopped = metric, 0, False
+        # After `log`, whose row is to have the rate that the epoch was trained with.
+        lowering = {"plateau": Plateau()} if self.config.schedule == "plateau" else {}
+        self.checkpoint = Checkpoint(self.run, self.log, {"best": self.best, **lowering})
+        order = EpochOrder(self.batches)
+        self.callbacks = [Finite(self.run), order, averaged, self.best, self.log, *lowering.values(), self.checkpoint]
+        self.stopped = False
 
     def restore(self) -> None:
         """Goes back to the end of the last whole epoch, if there is one."""
         if self.run.state_file.exists():
-            self.epochs_done = self.checkpoint.restore(self.network)
-            self.stopped = self.checkpoint.resumed["stopped"]
+            self.stopped = self.checkpoint.restore(self.network)
 
     def run_epochs(self, say: Say, live: bool) -> None:
-        if self.stopped or self.epochs_done >= self.config.epochs:
+        epochs, done = self.config.epochs, len(self.log.rows)
+        if self.stopped or done >= epochs:
             return
-        if self.epochs_done:
-            say(f"going on after epoch {self.epochs_done} of {self.config.epochs}")
-        progress = Progress(self.run, say, self.config.epochs, self.log, self.metric, live=live)
-        validation = Batches(self.dataset.val, self.dataset, self.config, training=False)
+        if done:
+            say(f"going on after epoch {done} of {epochs}")
         self.network.fit(
             self.batches,
-            epochs=self.config.epochs,
-            initial_epoch=self.epochs_done,
-            validation_data=validation,
-            callbacks=[*self.callbacks, progress],
+            epochs=epochs,
+            initial_epoch=done,
+            validation_data=self.validation,
+            callbacks=[*self.callbacks, Progress(say, epochs, self.log, self.metric, live=live)],
             shuffle=False,  # Keras would draw an order of the batches of its own, which resuming could not repeat
             verbose=0,
         )
 
 
+def _shared(name: str, split: Split, devices: int, say: Say) -> Split:
+    """A split without the few pictures that would make its last batch one that the devices cannot share evenly.
+
+    A device without a picture has no mean for batch normalisation, and JAX does not take an uneven batch at all.
+
+    Raises:
+        UserError: there is not a picture for each device.
+    """
+    over = len(split) % devices
+    if over == len(split):
+        raise UserError(f"--devices {devices}: there are {over} pictures for {name}; ask for at most that many devices")
+    if over:
+        say(f"{name}: {over} of {len(split):,} pictures left out during the epochs, so that {devices} devices share evenly")
+    return Split(split.images[:-over], split.labels[:-over]) if over else split
+
+
 def _compile(network: Any, config: TrainConfig, steps_per_epoch: int, devices: Devices) -> None:
     network.compile(
-        optimizer=make_optimizer(config, make_schedule(config, steps_per_epoch), network),
+        optimizer=make_optimizer(config, make_schedule(config, steps_per_epoch), network, devices.replicas),
         loss=LOSSES[config.loss](),
         metrics=METRICS[config.spec.objective](),
         jit_compile=devices.jit_compile,

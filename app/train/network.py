@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 
 from app.config import TrainConfig, network_options
 from app.errors import UserError
+from app.runners import first_line
 from app.runs import open_run
 from models.spec import Shape
 
@@ -24,35 +26,43 @@ def build_network(config: TrainConfig, shape: Shape, classes: int, *, precision:
     try:
         return config.spec.build(shape, classes, **network_options(config))
     except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{config.model} cannot be built for {shape[0]}x{shape[1]} pictures: {reason}") from None
+        chosen = " ".join(f"{name}={value}" for name, value in config.options.items())
+        size = f"{shape[0]}x{shape[1]} pictures" + (f" with {chosen}" if chosen else "")
+        raise UserError(f"{config.model} cannot be built for {size}: {first_line(error)}") from None
     finally:
         keras.config.set_dtype_policy("float32")
 
 
-def start_from(network: Any, weights: str, say: Callable[[str], None]) -> None:
+def find_weights(weights: str) -> Path:
+    """The file with the weights of `--weights`: a .keras file, or the best of a run.
+
+    Raises:
+        UserError: there is no such run or file.
+    """
+    file = Path(weights) if weights.endswith(".keras") else open_run(weights).best_file
+    if not file.is_file():
+        raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
+    return file
+
+
+def start_from(network: Any, file: Path, say: Callable[[str], None]) -> None:
     """Copies the weights of another network's layers of the same name and shapes.
 
     Raises:
-        UserError: there is no such run or file, or nothing in it matches.
+        UserError: the file holds no network, or nothing in it matches.
     """
-    file = Path(weights) if weights.endswith(".keras") else open_run(weights).best_file
-    if not file.exists():
-        raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
     try:
         source = {layer.name: layer for layer in keras.models.load_model(file, compile=False).layers}
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"--weights {weights} cannot be read ({str(error).splitlines()[0]}); give a run or a .keras file"
-        ) from None
+    except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
+        raise UserError(f"--weights {file} cannot be read ({first_line(error)}); give a run or a .keras file") from None
     layers = [layer for layer in network.layers if layer.weights]
     matching = [layer for layer in layers if layer.name in source and _shapes(source[layer.name]) == _shapes(layer)]
     if not matching:
-        raise UserError(f"--weights {weights}: no layer of {network.name} has the same name and shapes there")
+        raise UserError(f"--weights {file}: no layer of {network.name} has the same name and shapes there")
     for layer in matching:
         layer.set_weights(source[layer.name].get_weights())
     fresh = [layer.name for layer in layers if layer not in matching]
-    say(f"{len(matching)} of {len(layers)} layers start from {weights}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
+    say(f"{len(matching)} of {len(layers)} layers start from {file}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
 
 
 def freeze(network: Any) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -25,7 +26,8 @@ from app.errors import UserError, unknown
 
 PREFIX = "tfds:"
 FORM = "array_record"  # the form of TFDS that is read at random
-TURNED = ("emnist",)  # stored with rows and columns exchanged
+TURNED = ("emnist",)  # grey, stored with rows and columns exchanged
+HEAD = 65_536  # bytes of a file that are looked at to recognise it
 ALIASES: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("validation", "val", "dev"), "test": ("test",)}
 
 
@@ -91,7 +93,8 @@ def _prepare(builder: Any, dataset: str) -> None:
     Raises:
         UserError: there is no way to download it, or it lies there in another form.
     """
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import DownloadError
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     if builder.is_prepared():
         if not any(Path(builder.data_path).glob(f"*{FORM}*")):
@@ -104,7 +107,7 @@ def _prepare(builder: Any, dataset: str) -> None:
         raise UserError(f"{PREFIX}{dataset} is {place}, and there is no network to download it; set TFDS_DATA_DIR or go online")
     try:
         builder.download_and_prepare(file_format=FORM)
-    except (OSError, tfds.download.DownloadError, tfds.download.manager.NonMatchingChecksumError, AssertionError) as error:
+    except (OSError, DownloadError, NonMatchingChecksumError, AssertionError) as error:
         raise UserError(f"{PREFIX}{dataset} is {place} and could not be downloaded: {_first_line(error)}") from None
     except ImportError as error:
         raise UserError(f"{PREFIX}{dataset} is {place}; preparing it needs a package: {_first_line(error)}") from None
@@ -138,7 +141,7 @@ def _read(rows: Any, turned: bool, index: int) -> bytes | Array:
     from PIL import Image
 
     with Image.open(io.BytesIO(encoded)) as image:
-        return np.swapaxes(np.asarray(image), 0, 1)
+        return np.swapaxes(np.asarray(image), 0, 1)[..., None]
 
 
 def _skip_decoding() -> Any:
@@ -153,12 +156,20 @@ def _fingerprint(builder: Any, splits: dict[SplitName, Pictures], split_seed: in
 
 
 def _facts(builder: Any) -> list[Any]:
-    """Name, version and files of what lies prepared: enough to notice another preparation without reading it."""
-    files = sorted((path.name, path.stat().st_size) for path in Path(builder.data_path).glob(f"*{FORM}*"))
-    return [builder.info.full_name, files]
+    """What lies prepared: enough to notice another preparation without reading it whole.
+
+    Sizes are not enough, because the files are padded to whole blocks.
+    """
+    files = []
+    for path in sorted(Path(builder.data_path).glob(f"*{FORM}*")):
+        with path.open("rb") as file:
+            files.append((path.name, path.stat().st_size, hashlib.sha256(file.read(HEAD)).hexdigest()))
+    splits = [(name, split.num_examples, split.num_bytes) for name, split in sorted(builder.info.splits.items())]
+    return [builder.info.full_name, splits, files]
 
 
 def _quietly(act: Callable[[], Any]) -> Any:
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of folders that it has just made itself
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         return act()
 

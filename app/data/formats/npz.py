@@ -48,7 +48,7 @@ def _arrays(file: Path) -> dict[str, Array]:
         raise UserError(f"{file} is not a .npz file, as np.savez writes it; {EXPECTED}")
     try:
         with np.load(file, allow_pickle=False) as opened:
-            return {name: opened[name] for name in opened.files}
+            return {name: np.asarray(opened[name]) for name in opened.files}  # what is no array comes as bytes
     except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{file} cannot be read ({str(error).partition(chr(10))[0]}); {EXPECTED}") from None
 

@@ -1,0 +1,163 @@
+"""What every network of the registry promises. A new one is covered as soon as its file has SPECS."""
+
+import re
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+
+from app.deploy import inference_model
+from app.images import with_channels
+from models.registry import all_models, get_model
+
+SPECS = list(all_models().values())
+CHOICES = [
+    (spec.name, option.name, choice)
+    for spec in SPECS
+    for option in spec.options.values()
+    for choice in (option.choices or ((True, False) if option.type is bool else ()))
+]
+NUMBERS = [
+    (spec.name, option.name, value)
+    for spec in SPECS
+    for option in spec.options.values()
+    if not option.choices and option.type in (int, float)
+    for value in ([option.default // 2, option.default * 2] if option.type is int else [0.5])
+]
+KERAS_NAMES = {re.sub(r"[^a-z0-9]", "", name.lower()) for name in dir(keras.layers) if name[0].isupper()} | {"inputlayer"}
+
+
+def every_network(test):
+    return pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)(test)
+
+
+@cache
+def built(name):
+    """Shared: do not train it."""
+    keras.utils.set_random_seed(0)
+    spec = get_model(name)
+    return spec.build(spec.input_shape, spec.classes)
+
+
+def pictures(shape, count=4, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (count, *shape)).astype(np.float32)
+
+
+def test_names_are_found_and_in_the_order_of_years():
+    assert {"mlp", "lenet5", "cnn"} <= set(all_models())
+    assert [spec.year for spec in SPECS] == sorted(spec.year for spec in SPECS)
+    with pytest.raises(KeyError):
+        get_model("lenet6")
+
+
+@every_network
+def test_the_parameters_are_as_many_as_the_paper_has(spec):
+    assert sum(int(np.prod(weight.shape)) for weight in built(spec.name).trainable_weights) == spec.parameters
+
+
+@every_network
+def test_logits_are_finite_and_one_for_each_class(spec):
+    logits = built(spec.name)(pictures(spec.input_shape))
+    assert logits.shape == (4, spec.classes)
+    assert np.isfinite(logits).all()
+    assert keras.ops.abs(keras.ops.sum(logits, axis=-1) - 1).numpy().max() > 1e-3, "probabilities instead of logits"
+
+
+@every_network
+def test_every_trainable_weight_gets_a_gradient(spec):
+    import tensorflow as tf
+
+    network = built(spec.name)
+    targets = np.eye(spec.classes)[np.arange(8) % spec.classes]
+    with tf.GradientTape() as tape:
+        logits = network(pictures(spec.input_shape, 8), training=True)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, logits)
+    for weight, gradient in zip(
+        network.trainable_weights, tape.gradient(loss, [w.value for w in network.trainable_weights]), strict=True
+    ):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+@every_network
+def test_a_saved_network_answers_the_same(spec, tmp_path):
+    network = built(spec.name)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras", compile=False)
+    images = pictures(spec.input_shape)
+    np.testing.assert_array_equal(loaded(images), network(images))
+
+
+@pytest.mark.parametrize(("name", "option", "value"), [*CHOICES, *NUMBERS])
+def test_every_value_of_every_option_builds_and_runs(name, option, value):
+    spec = get_model(name)
+    logits = spec.build(spec.input_shape, 3, **{option: value})(pictures(spec.input_shape, 2), training=True)
+    assert logits.shape == (2, 3)
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("name", "option"), sorted({(name, option) for name, option, _ in [*CHOICES, *NUMBERS]}))
+def test_no_option_is_without_effect(name, option):
+    spec = get_model(name)
+    values = [value for other, of, value in [*CHOICES, *NUMBERS] if (other, of) == (name, option)] + [
+        spec.options[option].default
+    ]
+    images = pictures(spec.input_shape, 2)
+
+    def trained(value):
+        keras.utils.set_random_seed(0)
+        return np.asarray(spec.build(spec.input_shape, 3, **{option: value})(images, training=True))
+
+    first, *others = (trained(value) for value in values)
+    assert any(not np.array_equal(first, other) for other in others)
+
+
+@every_network
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_smallest_pictures_pass_in_grey_and_in_colour(spec, channels):
+    shape = (spec.min_size, spec.min_size, channels)
+    logits = spec.build(shape, 5)(pictures(shape, 2))
+    assert logits.shape == (2, 5)
+    assert np.isfinite(logits).all()
+
+
+@every_network
+def test_layers_carry_names_of_their_own(spec):
+    names = [layer.name for layer in built(spec.name).layers]
+    assert len(set(names)) == len(names)
+    made_up = [name for name in names if re.sub(r"_\d+$|_", "", name) in KERAS_NAMES - {"dropout"}]
+    assert not made_up
+    again = [layer.name for layer in spec.build(spec.input_shape, spec.classes).layers]
+    assert again == names
+
+
+@every_network
+def test_one_batch_can_be_learnt_by_heart(spec):
+    keras.utils.set_random_seed(1)
+    shape = (max(spec.min_size, 8), max(spec.min_size, 8), spec.input_shape[2])
+    network = spec.build(shape, 4)
+    images, labels = pictures(shape, 16), np.arange(16) % 4
+    network.compile(
+        keras.optimizers.Adam(2e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    for _ in range(150):
+        network.train_on_batch(images, labels)
+    assert (np.asarray(network(images)).argmax(axis=1) == labels).all()
+
+
+@every_network
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_inference_graph_takes_rgb_and_gives_probabilities(spec, channels):
+    size = max(spec.min_size, 8)
+    network = spec.build((size, size, channels), 5)
+    model = inference_model(network, spec.objective)
+    images = pictures((size, size, 3)).round().astype(np.uint8)
+    probabilities = np.asarray(model(images.astype(np.float32))["probabilities"])
+    assert model.input_shape == (None, size, size, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    logits = np.asarray(network(with_channels(images, channels).astype(np.float32)))
+    expected = np.asarray(keras.ops.softmax(logits))
+    # The file's grey is rounded to whole levels, the graph's is not: half a level of 255 at most.
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6 if channels == 3 else 0.02)

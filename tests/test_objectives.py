@@ -1,0 +1,110 @@
+"""Metrics and answers of finished outputs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn
+
+from app import metrics
+from app.answers import Answer, Label, classification
+from app.objectives import OBJECTIVES
+
+
+@st.composite
+def outcomes(draw):
+    """Probabilities without ties, and labels; not every class has a picture."""
+    pictures, classes = draw(st.integers(1, 60)), draw(st.integers(2, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    sharpness = draw(st.sampled_from([0.1, 1.0, 10.0]))
+    probabilities = rng.dirichlet(np.full(classes, sharpness), pictures) + rng.uniform(1e-9, 1e-6, (pictures, classes))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities, rng.integers(0, draw(st.integers(1, classes)), pictures)
+
+
+def names(probabilities):
+    return [f"class {c}" for c in range(probabilities.shape[1])]
+
+
+@settings(deadline=None)
+@given(outcomes())
+def test_figures_are_those_of_scikit_learn(outcome):
+    probabilities, labels = outcome
+    classes = list(range(probabilities.shape[1]))
+    figures = metrics.classification({"probabilities": probabilities}, labels, names(probabilities))
+    chosen = probabilities.argmax(axis=1)
+    precision, recall, f1, support = sklearn.precision_recall_fscore_support(labels, chosen, labels=classes, zero_division=0)
+    for c, row in enumerate(figures["classes"].values()):
+        found = [row["precision"], row["recall"], row["f1"], row["pictures"]]
+        np.testing.assert_allclose(found, [precision[c], recall[c], f1[c], support[c]], atol=1e-6)
+    assert figures["accuracy"] == pytest.approx(sklearn.accuracy_score(labels, chosen), abs=1e-6)
+    assert figures["macro_f1"] == pytest.approx(f1.mean(), abs=1e-6)
+    assert figures["loss"] == pytest.approx(sklearn.log_loss(labels, probabilities, labels=classes), abs=1e-5)
+    assert figures["pictures"] == len(labels)
+    np.testing.assert_array_equal(figures["confusion"], sklearn.confusion_matrix(labels, chosen, labels=classes))
+
+
+@settings(deadline=None)
+@given(outcomes())
+def test_top5_counts_the_pictures_whose_class_is_among_the_five_likeliest(outcome):
+    probabilities, labels = outcome
+    figures = metrics.classification({"probabilities": probabilities}, labels, names(probabilities))
+    among = [label in np.argsort(-row)[:5] for row, label in zip(probabilities, labels, strict=True)]
+    assert figures["top5"] == pytest.approx(np.mean(among), abs=1e-6)
+
+
+@settings(deadline=None)
+@given(outcomes())
+def test_the_calibration_error_is_that_of_a_slow_loop(outcome):
+    probabilities, labels = outcome
+    error = 0.0
+    for lower in range(15):
+        inside = [
+            i for i, row in enumerate(probabilities) if lower <= row.max() * 15 < lower + 1 or (lower == 14 and row.max() >= 1)
+        ]
+        if inside:
+            sure = np.mean([probabilities[i].max() for i in inside])
+            right = np.mean([probabilities[i].argmax() == labels[i] for i in inside])
+            error += len(inside) / len(labels) * abs(sure - right)
+    assert metrics.calibration_error(probabilities, labels) == pytest.approx(error, abs=1e-9)
+
+
+def test_a_network_that_is_sure_and_right_has_no_calibration_error():
+    assert metrics.calibration_error(np.eye(4), np.arange(4)) == 0
+    assert metrics.calibration_error(np.eye(4), np.array([1, 2, 3, 0])) == 1
+
+
+def test_agreement_is_the_share_of_pictures_with_one_likeliest_class():
+    ours, theirs = np.eye(4), np.eye(4)[[0, 1, 2, 0]]
+    assert metrics.agreement(ours, theirs) == 0.75
+
+
+@settings(deadline=None)
+@given(outcomes(), st.integers(1, 15))
+def test_answers_are_the_likeliest_classes_in_their_order(outcome, top):
+    probabilities, _ = outcome
+    answers = classification({"probabilities": probabilities}, names(probabilities), top)
+    assert len(answers) == len(probabilities)
+    for answer, row in zip(answers, probabilities, strict=True):
+        order = np.argsort(-row)[:top]
+        assert [label.label for label in answer.labels] == [f"class {c}" for c in order]
+        assert [label.probability for label in answer.labels] == [pytest.approx(row[c], abs=1e-6) for c in order]
+
+
+def test_among_equally_likely_classes_the_first_is_named_as_accuracy_counts_it():
+    answer = classification({"probabilities": np.full((1, 3), 1 / 3)}, ["a", "b", "c"], 1)[0]
+    assert answer.labels[0].label == "a"
+    assert metrics.accuracy(np.full((2, 3), 1 / 3), np.array([0, 1])) == 0.5
+
+
+def test_an_answer_is_json_of_plain_values():
+    answer = classification({"probabilities": np.array([[0.25, 0.75]], np.float32)}, ["a", "b"], 2)[0]
+    assert answer == Answer((Label("b", 0.75), Label("a", 0.25)))
+    assert answer.to_json() == {"labels": ({"label": "b", "probability": 0.75}, {"label": "a", "probability": 0.25})}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=lambda objective: objective.name)
+def test_every_objective_measures_and_answers_its_own_outputs(objective):
+    outputs = {name: np.eye(3, dtype=np.float32) for name in objective.outputs}
+    assert objective.measure(outputs, np.arange(3), ["a", "b", "c"])[objective.metric] == 1
+    assert len(objective.answer(outputs, ["a", "b", "c"], 2)) == 3
