@@ -175,7 +175,7 @@ def _resumed(given: argparse.Namespace) -> tuple[TrainConfig, Path]:
     run = open_run(folder)
     asked = {**({"model": given.model, "data": given.data} if given.model else {}), **given_settings(given)}
     options = {name: option.default for name, option in run.config.spec.options.items()} | dict(run.config.options)
-    began: dict[str, Any] = run.record["config"] | options
+    began: dict[str, Any] = options | run.record["config"]
     for name, value in (asked | given_options(given, run.config.model)).items():
         if value != began[name]:
             raise UserError(f"{folder} was started with {name} {began[name]}, not {value}; --resume goes on as it began")

@@ -44,7 +44,7 @@ def load(folder: Path, split_seed: int) -> Source:
     facts = [(_shown(path, folder), name, split, path) for split, files in found.items() for path, name in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = pool.map(_digest, [path for *_, path in facts])
-        identity = sorted((*fact[:-1], digest) for fact, digest in zip(facts, digests, strict=True))
+        identity = [(*fact[:-1], digest) for fact, digest in zip(facts, digests, strict=True)]
     return Source(
         name=folder.resolve().name,
         classes=tuple(classes),

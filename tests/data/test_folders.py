@@ -235,19 +235,34 @@ def test_a_large_test_folder_takes_nothing_more_from_train(tmp_path):
     assert {split: len(pictures) for split, pictures in source.splits.items()} == {"train": 18, "val": 2, "test": 120}
 
 
-def test_the_split_seed_alone_decides_what_is_held_out(tmp_path, monkeypatch):
-    folder = write_classes(tmp_path / "one", cats=30, dogs=30)
-    first = names(folders.load(folder, 0))
-    assert names(folders.load(folder, 1)) != first
+@pytest.mark.parametrize("split_folders", [(".",), ("val", "train", "validation")], ids=["classes", "splits"])
+def test_the_split_seed_alone_decides_what_is_held_out(tmp_path, monkeypatch, split_folders):
+    def told(source):
+        drawn = {split: (pictures.names, pictures.labels.tolist()) for split, pictures in source.splits.items()}
+        return drawn, source.fingerprint, source.left_out
+
+    folder = tmp_path / "one"
+    for number, root in enumerate(folder / name for name in split_folders):
+        write_classes(root, dogs=20, cats=20)
+        for place in ("b/z", "b/y", "d", "a", "c"):
+            write_photos(root / "cats" / place, 3, 7000 + 100 * number + ord(place[-1]))
+        for name in ("x.txt", "z.txt", "y.txt"):
+            (folder / name).touch()
+            (root / "cats" / name).touch()
+    first = told(folders.load(folder, 0))
+    assert told(folders.load(folder, 1))[0] != first[0]
     other = tmp_path / "other"
-    for name in ("dogs", "cats"):  # written in another order
-        (other / name).mkdir(parents=True)
-        for file in sorted((folder / name).iterdir(), reverse=True):
-            shutil.copy(file, other / name)
-    listed, below = os.listdir, Path.iterdir
+    shutil.copytree(folder, other)
+    walk, below = os.walk, Path.iterdir
+
+    def walk_backwards(top, **options):
+        for here, inside, files in walk(top, **options):
+            inside.sort(reverse=True)
+            yield here, inside, sorted(files, reverse=True)
+
     monkeypatch.setattr(Path, "iterdir", lambda path: sorted(below(path), reverse=True))
-    monkeypatch.setattr(os, "listdir", lambda *path: sorted(listed(*path), reverse=True))
-    assert names(folders.load(other, 0)) == first
+    monkeypatch.setattr(os, "walk", walk_backwards)
+    assert told(folders.load(other, 0)) == first
 
 
 def test_classes_of_one_two_and_three_pictures_keep_one_to_train_on(tmp_path):

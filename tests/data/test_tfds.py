@@ -238,8 +238,17 @@ def test_a_set_that_lies_in_another_form_is_told(nothing_lies):
 
 def test_a_set_without_train_is_told(nothing_lies):
     prepare(nothing_lies, "mnist", {"test": random_rows("mnist", 20)})
-    with pytest.raises(UserError, match="tfds:mnist has no split 'train'; it has test"):
+    with pytest.raises(UserError, match="tfds:mnist has no split 'train' with labels; it has test"):
         open_source("mnist", 0)
+
+
+def test_a_split_whose_labels_are_secret_is_drawn_from_train_instead(nothing_lies):
+    rows = random_rows("mnist", 60)
+    secret = [{**row, "label": -1} for row in random_rows("mnist", 30, 100)]
+    prepare(nothing_lies, "mnist", {"train": rows, "test": secret})
+    source = open_source("mnist", 0)
+    assert all((pictures.labels >= 0).all() for pictures in source.splits.values())
+    assert sum(len(pictures) for pictures in source.splits.values()) == 60
 
 
 def test_a_set_that_was_prepared_anew_is_not_read_with_old_labels(nothing_lies):
@@ -249,3 +258,16 @@ def test_a_set_that_was_prepared_anew_is_not_read_with_old_labels(nothing_lies):
     shutil.rmtree(nothing_lies / "mnist")
     prepare(nothing_lies, "mnist", {"train": rows, "test": rows[:12]})
     assert len(open_source("mnist", 0).splits["test"].labels) == 12 > len(before)
+
+
+def test_a_set_of_the_same_size_with_other_labels_is_other_data(nothing_lies):
+    rows = random_rows("mnist", 40)
+    found = []
+    for step in (0, 1):
+        moved = [{**row, "label": (row["label"] + step) % 10} for row in rows]
+        prepare(nothing_lies, "mnist", {"train": moved, "test": moved[:10]})
+        source = open_source("mnist", 0)
+        found.append((source.fingerprint, source.splits["test"].labels))
+        shutil.rmtree(nothing_lies / "mnist")
+    assert found[0][0] != found[1][0]
+    np.testing.assert_array_equal((found[0][1] + 1) % 10, found[1][1])

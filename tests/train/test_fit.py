@@ -13,6 +13,7 @@ from app.data.batches import Batches
 from app.data.registry import load_data
 from app.errors import UserError
 from app.images import with_channels
+from app.train import callbacks
 from app.train import fit as story
 from app.train.callbacks import KeepBest, Plateau
 from app.train.losses import LOSSES
@@ -407,6 +408,20 @@ def test_a_training_stopped_early_is_not_trained_on_when_its_end_was_cut_off(tra
     monkeypatch.setattr(keras.Model, "fit", None)
     run = train(epochs=3, learning_rate=0.0, early_stopping=1)
     assert (run.metrics()["best_epoch"], run.metrics()["epochs"], len(rows(run))) == (1, 2, 2)
+
+
+def test_the_history_is_whole_when_the_training_was_killed_right_after_its_last_state(train, monkeypatch):
+    real = callbacks.save_state
+
+    def cut(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks, "save_state", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(epochs=1)
+    monkeypatch.setattr(callbacks, "save_state", real)
+    assert [row["epoch"] for row in rows(train(epochs=1))] == [1]
 
 
 # Where weights come from

@@ -49,11 +49,11 @@ def load(split_seed: int, *, name: str, dataset: str) -> Source:
     found: dict[SplitName, Pictures] = {}
     for split in SPLITS:
         for alias in ALIASES[split]:
-            if alias in builder.info.splits:
-                found[split] = _pictures(builder, alias)
+            if alias in builder.info.splits and (pictures := _pictures(builder, alias)).labels.min(initial=0) >= 0:
+                found[split] = pictures  # a split whose labels are kept secret, -1 in TFDS, is none
                 break
     if "train" not in found:
-        raise UserError(f"{PREFIX}{dataset} has no split 'train'; it has {', '.join(builder.info.splits)}")
+        raise UserError(f"{PREFIX}{dataset} has no split 'train' with labels; it has {', '.join(builder.info.splits)}")
     return Source(
         name=name,
         classes=tuple(features["label"].names),
