@@ -20,7 +20,9 @@ def classification(
     """
     probabilities = outputs["probabilities"].astype(np.float64)
     counts = confusion(probabilities, labels, len(classes))
-    rank = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(len(classes)) < labels[:, None]  # of equal ones, the first class is answered first
+    rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
     precision = _ratio(np.diag(counts), counts.sum(axis=0))
     recall = _ratio(np.diag(counts), counts.sum(axis=1))
     f1 = _ratio(2 * precision * recall, precision + recall)

@@ -99,19 +99,18 @@ def test_every_value_of_every_option_builds_and_runs(name, option, value):
 
 
 @pytest.mark.parametrize(("name", "option"), sorted({(name, option) for name, option, _ in [*CHOICES, *NUMBERS]}))
-def test_no_option_is_without_effect(name, option):
+def test_no_two_values_of_an_option_do_the_same(name, option):
     spec = get_model(name)
-    values = [value for other, of, value in [*CHOICES, *NUMBERS] if (other, of) == (name, option)] + [
+    values = {value for other, of, value in [*CHOICES, *NUMBERS] if (other, of) == (name, option)} | {
         spec.options[option].default
-    ]
+    }
     images = pictures(spec.input_shape, 2)
 
-    def trained(value):
+    def answers(value):
         keras.utils.set_random_seed(0)
-        return np.asarray(spec.build(spec.input_shape, 3, **{option: value})(images, training=True))
+        return np.asarray(spec.build(spec.input_shape, 3, **{option: value})(images, training=True)).tobytes()
 
-    first, *others = (trained(value) for value in values)
-    assert any(not np.array_equal(first, other) for other in others)
+    assert len({answers(value) for value in values}) == len(values)
 
 
 @every_network
