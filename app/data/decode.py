@@ -17,6 +17,7 @@ from app.data.duplicates import count_in_two_splits
 from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, first_of
 from app.errors import UserError
 from app.images import UnreadablePicture, load_picture, resize, with_channels
+from app.progress import Countdown
 from app.runs import check_space
 
 BLOCK = 256  # pictures decoded ahead of what is written
@@ -57,14 +58,17 @@ def _fill(folder: Path, source: Source, shape: tuple[int, int, int], say: Callab
     say(f"reading {total:,} pictures of {source.name} at {shape[1]}x{shape[0]}, once; later trainings find them in the cache")
     left_out: list[LeftOut] = []
     images: dict[str, Array] = {}
+    countdown = Countdown(total, "pictures read", say)
     for name in SPLITS:
-        images[name] = _decode_split(folder, name, source.splits[name], shape, left_out)
+        images[name] = _decode_split(folder, name, source.splits[name], shape, left_out, countdown)
     in_two_splits = count_in_two_splits(images)
     facts = {"left_out": [(item.path, item.reason) for item in left_out], "in_two_splits": in_two_splits}
     (folder / "facts.json").write_text(json.dumps(facts))
 
 
-def _decode_split(folder: Path, name: str, pictures: Pictures, shape: tuple[int, int, int], left_out: list[LeftOut]) -> Array:
+def _decode_split(
+    folder: Path, name: str, pictures: Pictures, shape: tuple[int, int, int], left_out: list[LeftOut], countdown: Countdown
+) -> Array:
     """The decoded pictures of a split, written as they come so that memory stays small."""
 
     def one(index: int) -> Array | LeftOut:
@@ -83,6 +87,7 @@ def _decode_split(folder: Path, name: str, pictures: Pictures, shape: tuple[int,
                 else:
                     file.write(picture.tobytes())
                     good[index] = True
+            countdown.add(min(BLOCK, len(good) - start))
         file.seek(0)
         _write_header(file, (int(good.sum()), *shape))
     np.save(folder / f"{name}_labels.npy", pictures.labels[good])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from app import progress
+
 NOT_RECORDED = "not recorded"
 NOT_YET = "not yet"
 MANY = 2000  # pictures, from which a hundredth of a percent says something
@@ -33,14 +35,7 @@ def decimal(number: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """`48 s`, `2 min 14 s` or `3 h 5 min`."""
-    if seconds is None or not math.isfinite(seconds):
-        return NOT_RECORDED
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return NOT_RECORDED if seconds is None or not math.isfinite(seconds) else progress.duration(seconds)
 
 
 def plural(number: int, noun: str) -> str:

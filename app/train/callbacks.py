@@ -15,6 +15,7 @@ import numpy as np
 
 from app.data.batches import Batches
 from app.errors import UserError
+from app.progress import duration
 from app.runs import Run, replacing
 from app.train.checkpoint import load_state, save_state
 from app.train.optimizers import last_rate
@@ -229,7 +230,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         steps = self.params["steps"]
         ahead = (now - self._began) / (batch + 1) * (steps - batch - 1)
         place = f"epoch {self._epoch + 1}/{self.epochs}  {100 * (batch + 1) // steps:3d} %"
-        text = f"{place}  loss {logs['loss']:.4f}  {clock(ahead)} left in this epoch"
+        text = f"{place}  loss {logs['loss']:.4f}  {duration(ahead)} left in this epoch"
         print(f"\r{text:<78}", end="", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -240,15 +241,5 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             print(f"\r{'':<78}\r", end="")
         figures = f"loss {logs['loss']:.4f}  val_loss {logs['val_loss']:.4f}  val_{self.metric} {logs[f'val_{self.metric}']:.4f}"
         self.say(
-            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {clock(left)} left"
+            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {figures}  {row['seconds']:.1f} s, {duration(left)} left"
         )
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 8 s, 3:05 or 1:02:03."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

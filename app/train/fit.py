@@ -22,10 +22,11 @@ from app.data.spec import Dataset, Split
 from app.data.splits import stratified
 from app.errors import UserError
 from app.objectives import OBJECTIVES
+from app.progress import duration
 from app.runners import run_pictures
 from app.runners.keras import KerasRunner
 from app.runs import FORMAT, LATEST, Run, check_space, replacing
-from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, Plateau, Progress, clock
+from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, Plateau, Progress
 from app.train.devices import Devices, find_devices, make_deterministic
 from app.train.losses import LOSSES
 from app.train.metrics import METRICS
@@ -188,7 +189,7 @@ def _finish(training: _Training, say: Say) -> None:
     test, metric = figures["test"], objective.metric
     say(
         f"test {metric} {100 * test[metric]:.2f} % of {test['pictures']:,} pictures, with the weights of epoch "
-        f"{training.best.best_epoch} ({clock(seconds)} of training, {cpu_seconds:.0f} CPU-seconds)"
+        f"{training.best.best_epoch} ({duration(seconds)} of training, {cpu_seconds:.0f} CPU-seconds)"
     )
 
 
