@@ -12,14 +12,22 @@ RUN ?= runs/latest
 RELEASE ?= exported/$(MODEL)-$(DATA)
 ARGS ?=
 
-# The stamp is newer than the pinned packages once they are installed; GPU=1 adds TensorFlow's CUDA libraries.
-STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
+# The stamp is newer than the pinned packages once they are installed. GPU=1 adds TensorFlow's CUDA libraries; BACKEND=jax
+# leaves TensorFlow, and what exports with it, out for JAX, whose pin is here because pip has no alternatives in a file.
+STAMP := $(VENV)/.installed$(if $(GPU),-gpu)$(if $(BACKEND),-$(BACKEND))
+JAX := jax==0.10.2
+WITHOUT_TENSORFLOW := sed -E '/^(tensorflow|tf2onnx|ai-edge-litert)==/d; s,^-r ,-r $(CURDIR)/,' requirements.txt
 
-setup: $(STAMP)  ## install everything into .venv (GPU=1: with CUDA libraries)
+setup: $(STAMP)  ## install everything into .venv (GPU=1: with CUDA libraries; BACKEND=jax: JAX instead of TensorFlow)
 
 $(STAMP): requirements.txt requirements-serve.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(BACKEND),jax)
+	$(WITHOUT_TENSORFLOW) > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt $(JAX)
+else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+endif
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$(sed -n 's/^tensorflow==//p' requirements.txt)")
 	touch $@
 
