@@ -207,12 +207,21 @@ def _stoppable(folder: Path) -> Iterator[None]:
 
 
 def _load_keras() -> None:
-    """Keras and its backend, without the notes that TensorFlow's C++ parts write while they load."""
+    """Keras and its backend, without the notes that TensorFlow's C++ parts write while they load.
+
+    Raises:
+        UserError: the backend is not installed, or there is none of that name.
+    """
     from app.runners.silence import silenced
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():
-        import keras  # noqa: F401
+    try:
+        with silenced():
+            import keras  # noqa: F401
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        advice = "install it by `make setup`, or for JAX by `make setup BACKEND=jax`"
+        raise UserError(f"KERAS_BACKEND={backend} cannot be used ({error}); {advice}") from None
 
 
 def _shown(path: Path) -> str:

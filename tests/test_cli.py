@@ -125,6 +125,12 @@ def test_data_that_cannot_be_downloaded_is_told_and_leaves_no_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_backend_that_is_not_there_is_told_in_one_line(tmp_path):
+    told = refusal("train", "mlp", "digits", "--out", str(tmp_path / "run"), KERAS_BACKEND="theano")
+    assert "KERAS_BACKEND=theano cannot be used" in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_strict_refuses_what_would_be_left_out_and_leaves_no_run(tmp_path, folder):
     (folder / "cat" / "notes.txt").write_text("meow")
     told = refusal("train", "lenet5", str(folder), "--strict", "--out", str(tmp_path / "run"))
