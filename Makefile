@@ -9,7 +9,7 @@ APP := $(BIN)/python -m app
 MODEL ?= lenet5
 DATA ?= digits
 RUN ?= runs/latest
-RELEASE ?= exported/$(MODEL)-$(DATA)
+RELEASE ?= exported/$(MODEL)-$(notdir $(DATA))
 ARGS ?=
 
 # The stamp is newer than the pinned packages once they are installed. GPU=1 adds TensorFlow's CUDA libraries; BACKEND=jax
@@ -17,6 +17,10 @@ ARGS ?=
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)$(if $(BACKEND),-$(BACKEND))
 JAX := jax==0.10.2
 WITHOUT_TENSORFLOW := sed -E '/^(tensorflow|tf2onnx|ai-edge-litert)==/d; s,^-r ,-r $(CURDIR)/,' requirements.txt
+
+# What is installed in whatever way is enough to work with.
+READY := $(if $(wildcard $(VENV)/.installed*),$(if $(wildcard $(STAMP)),setup),setup)
+$(if $(BACKEND),$(eval export KERAS_BACKEND := $(BACKEND)))
 
 setup: $(STAMP)  ## install everything into .venv (GPU=1: with CUDA libraries; BACKEND=jax: JAX instead of TensorFlow)
 
@@ -31,27 +35,27 @@ endif
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$(sed -n 's/^tensorflow==//p' requirements.txt)")
 	touch $@
 
-train: setup  ## train MODEL on DATA (default: LeNet-5 on the handwritten digits of scikit-learn, no download)
+train: $(READY)  ## train MODEL on DATA (default: LeNet-5 on the handwritten digits of scikit-learn, no download)
 	$(APP) train $(MODEL) $(DATA) $(ARGS)
 
-evaluate: setup  ## measure RUN (default: the latest) on its test pictures
+evaluate: $(READY)  ## measure RUN (default: the latest) on its test pictures
 	$(APP) evaluate $(RUN) $(ARGS)
 
-export: setup  ## turn RUN (default: the latest) into a verified release in exported/
+export: $(READY)  ## turn RUN (default: the latest) into a verified release in exported/
 	$(APP) export $(RUN) $(ARGS)
 
-verify: setup  ## check RELEASE: hashes, and every file against its samples
+verify: $(READY)  ## check RELEASE: hashes, and every file against its samples
 	$(APP) verify $(RELEASE) $(ARGS)
 
-lint: setup  ## ruff and mypy
+lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: setup  ## the tests: offline, no GPU, minutes
+test: $(READY)  ## the tests: offline, no GPU, minutes
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: setup  ## the slow proofs too
+test-all: $(READY)  ## the slow proofs too
 	$(BIN)/python -m pytest -m "not gpu and not network and not browser" $(ARGS)
 
 clean:  ## remove what tools left behind; runs, releases and .venv stay

@@ -6,6 +6,8 @@ import argparse
 import errno
 import json
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,16 +17,21 @@ from typing import Any, NoReturn
 
 from app.config import TrainConfig, make_config
 from app.errors import UserError
-from app.flags import Parser, add_training_flags, count, given_options, given_settings, number
+from app.flags import Parser, add_training_flags, count, given_options, given_settings, number, refuse_empty
+from app.runners.silence import load_keras
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
-MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+MENDABLE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: 0, 2 for anything the user can mend, 130 when interrupted."""
     try:
         given = _parser().parse_args(arguments)
+        refuse_empty(given)
         given.command(given)
         return 0
     except UserError as error:
@@ -48,34 +55,34 @@ def train(given: argparse.Namespace) -> None:
     """Trains a network on a data set, or goes on with a run that was stopped."""
     from app.data.augment import find_policy
     from app.data.registry import check_name
-    from app.runs import Run, claimed, run_folder
+    from app.report.page import write_report
+    from app.runs import Run, claimed, find_weights, run_folder
 
     config, folder = _resumed(given) if given.resume else (_new_config(given), None)
     check_name(config.data)
     find_policy(config.augment)
+    if config.weights:
+        find_weights(config.weights)
     if folder is None:
         folder = run_folder(given.out, config.model, config.data)
-        if (folder / "config.json").exists():
+        if Run(folder).config_file.exists():
             raise UserError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
     if given.resume and Run(folder).finished:
-        _say(f"{_shown(folder)} has ended already; its figures are in metrics.json")
+        _say(f"{_shown(folder)} has ended already; its figures: {_shown(write_report(Run(folder)))}")
         return
     with claimed(folder), _stoppable(folder):
-        _load_keras()
-        from app.report.page import write_report
+        load_keras()
         from app.train.fit import fit
 
         run = fit(config, folder, _say, live=not given.quiet)
         page = write_report(run)
-    shown = _shown(folder)
     _say(f"report: {_shown(page)}")
-    _say(f"next:   python -m app export {shown}      (files for phones, browsers and servers)")
-    _say(f"        python -m app predict {shown} PICTURE")
+    _say(f"next:   {_command('export', _shown(folder))}      (files for phones, browsers and servers)")
+    _say(f"        {_command('predict', _shown(folder))} PICTURE")
 
 
 def evaluate(given: argparse.Namespace) -> None:
     """Measures a run, or each file of a release, on the test pictures."""
-    _load_keras()
     from app.evaluate import evaluate as measure
 
     rows = measure(given.source, given.data, _say if not given.json else _nothing)
@@ -88,7 +95,10 @@ def compare(given: argparse.Namespace) -> None:
     from app.report.compare import compare as side_by_side
     from app.runs import open_run
 
-    comparison = side_by_side([open_run(path) for path in given.runs], Path(given.plot))
+    plot = Path(given.plot)
+    if plot.suffix != ".png":
+        raise UserError(f"--plot {plot}: the curves are written as PNG; give a name that ends in .png")
+    comparison = side_by_side([open_run(path) for path in given.runs], plot)
     if given.json:
         print(json.dumps(comparison.to_json(), indent=2))
     else:
@@ -98,14 +108,15 @@ def compare(given: argparse.Namespace) -> None:
 
 def export(given: argparse.Namespace) -> None:
     """Turns a run into a verified release."""
+    from app.export.export import choose
+    from app.export.export import export as make_release
     from app.runs import open_finished_run
 
     run = open_finished_run(given.run)
-    _load_keras()
-    from app.export.export import export as make_release
-
+    choose(given.variants or ())
+    load_keras()
     release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, _say)
-    _say(f"next:   python -m app predict {given.out}/{release.name} PICTURE")
+    _say(f"next:   {_command('predict', f'{given.out}/{release.name}')} PICTURE")
 
 
 def verify(given: argparse.Namespace) -> None:
@@ -127,7 +138,7 @@ def predict(given: argparse.Namespace) -> None:
     unread: list[str] = []
     rows = _noting_unread(ask(given.source, given.pictures, given.top), unread)
     if given.csv:
-        with open(given.csv, "w", newline="", encoding="utf-8") as file:
+        with open(given.csv, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             write_csv(rows, file, given.top)
         _say(f"answers: {given.csv}")
     else:
@@ -167,15 +178,16 @@ def datasets(given: argparse.Namespace) -> None:
 
 def _resumed(given: argparse.Namespace) -> tuple[TrainConfig, Path]:
     """The configuration and folder to go on with; a new run's, if MODEL and DATA are given and there is none yet."""
-    from app.runs import LATEST, RUNS, open_run
+    from app.runs import LATEST, RUNS, Run, open_run
 
     folder = Path(given.out) if given.out else RUNS / LATEST
-    if given.model and given.data and given.out and not (folder / "config.json").exists():
+    if given.model and given.data and given.out and not Run(folder).config_file.exists():
         return _new_config(given), folder
     run = open_run(folder)
-    asked = {**({"model": given.model, "data": given.data} if given.model else {}), **given_settings(given)}
+    named = {name: getattr(given, name) for name in ("model", "data") if getattr(given, name)}
+    asked = {**named, **given_settings(given)}
     options = {name: option.default for name, option in run.config.spec.options.items()} | dict(run.config.options)
-    began: dict[str, Any] = options | run.record["config"]
+    began: dict[str, Any] = options | run.config.to_json()
     for name, value in (asked | given_options(given, run.config.model)).items():
         if value != began[name]:
             raise UserError(f"{folder} was started with {name} {began[name]}, not {value}; --resume goes on as it began")
@@ -192,6 +204,8 @@ def _new_config(given: argparse.Namespace) -> TrainConfig:
 def _stoppable(folder: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training with a word on how to go on."""
 
+    from app.runs import is_run
+
     def stop(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
 
@@ -199,29 +213,18 @@ def _stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "config.json").exists():
-            print(f"\nconvoy: go on with: python -m app train --resume --out {_shown(folder)}", file=sys.stderr)
+        if is_run(folder):
+            print(f"\nconvoy: go on with: {_command('train', '--resume', '--out', _shown(folder))}", file=sys.stderr)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _load_keras() -> None:
-    """Keras and its backend, without the notes that TensorFlow's C++ parts write while they load.
-
-    Raises:
-        UserError: the backend is not installed, or there is none of that name.
-    """
-    from app.runners.silence import silenced
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with silenced():
-            import keras  # noqa: F401
-    except (ImportError, ValueError) as error:
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        advice = "install it by `make setup`, or for JAX by `make setup BACKEND=jax`"
-        raise UserError(f"KERAS_BACKEND={backend} cannot be used ({error}); {advice}") from None
+def _command(*words: str) -> str:
+    """A command as it can be typed here: by the Python that runs this, where `python` is another one."""
+    ours = Path(sys.executable)
+    same = shutil.which("python") and os.path.samefile(str(shutil.which("python")), ours)
+    return shlex.join(["python" if same and sys.prefix in str(shutil.which("python")) else _shown(ours), "-m", "app", *words])
 
 
 def _shown(path: Path) -> str:
@@ -281,7 +284,9 @@ def _parser() -> Parser:
     made["predict"].add_argument("source", metavar="RUN|RELEASE|FILE")
     made["predict"].add_argument("pictures", nargs="+", metavar="PICTURE|FOLDER")
     made["predict"].add_argument("--top", type=count, default=5, help="how many labels; default: 5")
-    made["predict"].add_argument("--csv", metavar="FILE", help="write a table instead")
-    for name in ("evaluate", "compare", "predict", "models", "datasets"):
+    form = made["predict"].add_mutually_exclusive_group()
+    form.add_argument("--csv", metavar="FILE", help="write a table instead")
+    form.add_argument("--json", action="store_true", help="an object a line, for programs")
+    for name in ("evaluate", "compare", "models", "datasets"):
         made[name].add_argument("--json", action="store_true", help="for programs")
     return parser

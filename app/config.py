@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.errors import UserError, unknown
-from models.registry import all_models
+from models.registry import all_models, get_model
 from models.spec import ModelSpec, Option, Recipe, setting
 
 DROPOUT = "dropout"  # the one option of networks that is a setting of the recipe too
@@ -62,9 +62,10 @@ def find_model(name: str) -> ModelSpec:
     Raises:
         UserError: there is none; the nearest names are in the message.
     """
-    if name not in all_models():
-        raise unknown("model", name, all_models(), "(python -m app models lists them)")
-    return all_models()[name]
+    try:
+        return get_model(name)
+    except KeyError:
+        raise unknown("model", name, all_models(), "(python -m app models lists them)") from None
 
 
 @cache
@@ -105,9 +106,10 @@ def parse_value(name: str, kind: Any, text: str) -> Any:
         return text.lower() == "true"
     try:
         value = kind(text)
-    except ValueError:
-        value = math.nan
-    if kind in (int, float) and not math.isfinite(value):
+        fits = kind is str or math.isfinite(value)
+    except (ValueError, OverflowError):  # the second: more digits than a float has room for
+        fits = False
+    if not fits:
         raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}; not '{text}'")
     return value
 

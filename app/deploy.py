@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.images import GREY
 from models.lazy import keras
 
 INPUT = "image"
-GREY_WEIGHTS = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601 in the fractions that Pillow uses; their sum is 1
 
 
 def inference_model(network: Any, objective: str) -> Any:
@@ -26,7 +26,7 @@ def grey_front() -> Any:
 
     Shapes: [B, H, W, 3] -> [B, H, W, 1].
     """
-    weights = keras.ops.convert_to_numpy(keras.ops.reshape(keras.ops.array(GREY_WEIGHTS, "float32"), (1, 1, 3, 1)))
+    weights = keras.ops.convert_to_numpy(keras.ops.reshape(keras.ops.array(GREY, "float32") / sum(GREY), (1, 1, 3, 1)))
     front = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey", dtype="float32")
     front.build((None, None, None, 3))
     front.set_weights([weights])

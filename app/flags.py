@@ -10,6 +10,8 @@ from typing import Any, NoReturn, get_args, get_origin
 from app.config import TrainConfig, find_model, parse_option, parse_value, setting_types
 from app.errors import UserError, unknown
 
+MOST = 1000  # labels in an answer
+
 
 class Parser(argparse.ArgumentParser):
     """Tells a wrong flag or command in one line, with the nearest right one.
@@ -71,6 +73,8 @@ def count(text: str) -> int:
     value = int(parse_value("--top", int, text))
     if value < 1:
         raise UserError(f"--top {value} is too small; the smallest is 1")
+    if value > MOST:
+        raise UserError(f"--top {value} is too large; the largest is {MOST}")
     return value
 
 
@@ -98,3 +102,14 @@ def given_options(given: argparse.Namespace, model: str) -> dict[str, Any]:
             raise UserError(f"--set takes OPTION=VALUE; not '{pair}'")
         found[name] = parse_option(find_model(model), name, text)
     return found
+
+
+def refuse_empty(given: argparse.Namespace) -> None:
+    """Refuses empty words: a path or name of nothing would be taken for the current folder, or for none.
+
+    Raises:
+        UserError: names the argument.
+    """
+    for name, value in vars(given).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UserError(f"'{name}' is empty; give it a value or leave it out")

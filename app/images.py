@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 PIXEL_CAP = 100_000_000  # a picture with more is taken for a decompression bomb
 TOO_LARGE = f"more than {PIXEL_CAP // 10**6} million pixels"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow's other readers stay closed to what strangers send
+GREY = (19595, 38470, 7471)  # red, green and blue in grey, of 65536: ITU-R 601 as Pillow has it
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -64,7 +65,7 @@ def with_channels(pictures: np.ndarray[Any, Any], channels: int) -> np.ndarray[A
         return pictures
     if channels == 3:
         return np.repeat(pictures, 3, axis=-1)
-    weighted = pictures.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    weighted = pictures.astype(np.uint32) @ np.array(GREY, np.uint32)
     return ((weighted + 0x8000) >> 16).astype(np.uint8)[..., None]
 
 

@@ -18,8 +18,8 @@ from app.images import EXTENSIONS, UnreadablePicture, load_picture
 from app.objectives import OBJECTIVES, Objective
 from app.release import MANIFEST, Release, check_artifact, check_extras, check_release, find_release, read_release
 from app.runners import BATCH, FORMATS, Runner, RuntimeMissing, open_file
+from app.runs import is_run, open_run
 
-CONFIG = "config.json"  # of a run
 Row = tuple[str, Answer | str]  # a picture's path, and the answer, or why there is none
 
 
@@ -41,7 +41,7 @@ def open_network(source: str | Path) -> Network:
     path = Path(source)
     if path.is_file():
         return _open_file(path)
-    if (path / CONFIG).is_file():
+    if is_run(path):
         return _open_run(path)
     if not path.is_dir():
         raise UserError(f"no run, release or file '{source}'; give runs/latest, exported/NAME, or a .onnx or .tflite file")
@@ -56,7 +56,7 @@ def find_pictures(paths: Iterable[str | Path]) -> list[str]:
     """
     found: list[str] = []
     for path in map(Path, paths):
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        inside = sorted(file for file in path.rglob("*") if _is_picture(file))
         if path.is_dir() and not inside:
             raise UserError(f"no picture in '{path}'; it needs files that end in {' '.join(EXTENSIONS)}")
         found += map(str, inside if path.is_dir() else [path])
@@ -115,6 +115,11 @@ def write_csv(rows: Iterable[Row], file: TextIO, top: int) -> None:
         writer.writerow([path, *cells, answer if isinstance(answer, str) else ""])
 
 
+def _is_picture(file: Path) -> bool:
+    """By its name; hidden files are none, as in training."""
+    return file.suffix.lower() in EXTENSIONS and not file.name.startswith(".") and file.is_file()
+
+
 def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray[Any, Any] | str:
     try:
         return load_picture(path, shape)
@@ -124,7 +129,6 @@ def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray[Any, Any] | str:
 
 def _open_run(folder: Path) -> Network:
     from app.runners.keras import KerasRunner
-    from app.runs import open_run
 
     run = open_run(folder)
     if not run.best_file.is_file():

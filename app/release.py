@@ -23,6 +23,7 @@ class Artifact:
     """A file of a release, or a folder that a runtime takes for one, and its figures on the held-out pictures.
 
     Args:
+        input_dtype: of the one input: float32, or uint8 where a client gives the bytes of its pixels.
         sha256: of the file; of every file inside, by its path, where the artifact is a folder.
         metric: the release's metric.
         agreement: share of pictures with the answer that Keras gives.
@@ -34,6 +35,7 @@ class Artifact:
     format: str
     precision: str
     runtime: str
+    input_dtype: str
     sha256: str | dict[str, str]
     bytes: int
     metric: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -20,10 +21,11 @@ from app.config import TrainConfig
 from app.deploy import inference_model
 from app.errors import UserError
 from app.objectives import OBJECTIVES, Objective
-from app.runners.silence import silenced
+from app.runners.silence import load_keras, silenced
 from models.lazy import keras
 
 FORMAT = 1
+CONFIG = "config.json"
 LATEST = "latest"
 RUNS = Path("runs")
 
@@ -48,7 +50,7 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        return self.folder / "config.json"
+        return self.folder / CONFIG
 
     @property
     def history_file(self) -> Path:
@@ -116,7 +118,8 @@ class Run:
 
     def network(self) -> Any:
         """The network with its best weights, giving logits."""
-        with silenced():  # TensorFlow may load only now
+        load_keras()
+        with silenced():
             return keras.models.load_model(self.best_file, compile=False)
 
     def inference_model(self) -> Any:
@@ -129,17 +132,28 @@ class Run:
             partial.write_text(json.dumps(values, indent=2) + "\n")
 
 
+def is_run(path: str | Path) -> bool:
+    """Whether a folder is a run's."""
+    return (Path(path) / CONFIG).is_file()
+
+
 def open_run(path: str | Path) -> Run:
     """The run in a folder; `runs/latest` is the newest.
 
     Raises:
         UserError: there is no run.
     """
-    folder = Path(path)
-    if not (folder / "config.json").exists():
+    run = Run(Path(path).resolve())
+    if not is_run(path):
         advice = "train one with: python -m app train lenet5 digits"
-        raise UserError(f"no run in '{path}' (a folder with config.json); {advice}")
-    return Run(folder.resolve())
+        raise UserError(f"no run in '{path}' (a folder with {CONFIG}); {advice}")
+    try:
+        known = run.record["format"] == FORMAT and {"config", "classes", "input_shape", "objective", "data"} <= set(run.record)
+    except (ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise UserError(f"{run.config_file} is not one that this version wrote; train again")
+    return run
 
 
 def open_finished_run(path: str | Path) -> Run:
@@ -171,12 +185,24 @@ def data_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", data).strip("-.") or "data"
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Makes a run folder, and removes it again if the block fails before anything was written there.
+def find_weights(weights: str) -> Path:
+    """The file with the weights of `--weights`: a .keras file, or the best of a run.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: there is no such run or file.
+    """
+    file = Path(weights) if weights.endswith(".keras") else open_run(weights).best_file
+    if not file.is_file():
+        raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
+    return file
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes a run folder that no other process trains in meanwhile; without anything written there it is removed again.
+
+    Raises:
+        UserError: the folder cannot be written, or another training is at work in it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,9 +211,16 @@ def claimed(folder: Path) -> Iterator[None]:
         mark.unlink()
     except OSError as error:
         raise UserError(f"cannot write {folder} ({error.strerror}); choose another folder with --out") from None
+    lock = os.open(folder, os.O_RDONLY)  # gone when the process ends, however it ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise UserError(f"another training is at work in {folder}; wait for it, or choose another --out") from None
     try:
         yield
     finally:
+        os.close(lock)
         if not any(folder.iterdir()):
             folder.rmdir()
 

@@ -75,6 +75,14 @@ WRONG = [
     (["verify", "no/such/release"], "no/such/release"),
     (["predict", "no/such/release", "x.png"], "no/such/release"),
     (["predict", "README.md", "x.png"], "README.md"),
+    (["predict", "no/such/release", ""], "'pictures' is empty"),
+    (["predict", "no/such/release", "x.png", "--json", "--csv", "x.csv"], "not allowed with"),
+    (["predict", "no/such/release", "x.png", "--top", "1000000"], "--top 1000000 is too large"),
+    (["train", "lenet5", "digits", "--out", ""], "'out' is empty"),
+    (["train", "lenet5", "digits", "--weights", "no/such/run"], "no run in 'no/such/run'"),
+    (["train", "lenet5", "digits", "--epochs", "1" + 400 * "0"], "--epochs takes a whole number"),
+    (["train", "lenet5", 5000 * "x"], "File name too long"),
+    (["compare", "no/such/run", "--plot", "curves.foo"], "a name that ends in .png"),
 ]
 
 
@@ -156,6 +164,46 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
     assert "started with model mlp, not cnn" in refusal("train", "cnn", "digits", "--resume", "--out", str(run))
     assert "ended already" in app("train", "--resume", "--out", str(run)).stdout
     assert (run / "config.json").read_text() == before
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "app", "train", "mlp", "digits", "--epochs", "200", "--out", str(run)]
+    first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert first.stdout is not None
+    try:
+        while not first.stdout.readline().startswith("epoch"):
+            assert first.poll() is None
+        assert "another training is at work" in refusal("train", "mlp", "digits", "--resume", "--out", str(run))
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_evaluate_refuses_data_that_changed_since_the_training(tmp_path):
+    """Splits would be drawn anew, and what was trained on be tested on."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (80, 8, 8), np.uint8), rng.integers(0, 2, 80)
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels)
+    run = str(tmp_path / "run")
+    train = ("train", "mlp", str(tmp_path / "mine.npz"), "--epochs", "1", "--warmup", "0", "--out", run)
+    assert app(*train).returncode == 0
+    assert app("evaluate", run).returncode == 0
+    np.savez(tmp_path / "mine.npz", x_train=images[:60], y_train=labels[:60])
+    assert "is not what" in refusal("evaluate", run)
+
+
+def test_a_file_called_latest_is_left_alone(tmp_path):
+    (tmp_path / "latest").write_text("precious")
+    done = app("train", "mlp", "digits", "--epochs", "1", "--warmup", "0", "--limit", "40", "--out", str(tmp_path / "run"))
+    assert done.returncode == 0
+    assert (tmp_path / "latest").read_text() == "precious"
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not JSON", '{"format": 99}'])
+def test_a_folder_with_a_strange_config_is_no_run(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    assert "train again" in refusal("compare", str(tmp_path))
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(tmp_path):

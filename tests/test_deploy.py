@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.deploy import GREY_WEIGHTS, grey_front, inference_model
-from app.images import load_picture, with_channels
+from app.deploy import grey_front, inference_model
+from app.images import GREY, load_picture, with_channels
 from models.registry import get_model
 
 
@@ -22,7 +22,7 @@ def test_grey_is_what_the_files_reader_makes_of_colour():
 def test_a_grey_picture_stays_as_it_is():
     levels = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1)
     np.testing.assert_allclose(grey_front()(np.repeat(levels, 3, axis=-1)), levels, atol=1e-4)
-    assert sum(GREY_WEIGHTS) == 1
+    assert sum(GREY) == 65_536
 
 
 def test_a_grey_network_answers_a_grey_picture_as_before():

@@ -81,6 +81,7 @@ def test_a_release_holds_every_format_and_verifies(place):
         "saved_model", "model-fp32.tflite", "model-fp16.tflite", "model-dynamic.tflite", "model-int8.tflite", "model.onnx",
     ]  # fmt: skip
     assert manifest["input"]["shape"][1:] == [32, 32, 3]
+    assert {file["path"] for file in manifest["files"] if file["input_dtype"] == "uint8"} == {"model-int8.tflite"}
     assert app("verify", "exported/lenet5-digits", cwd=place).count("passed") == 6
 
 

@@ -28,7 +28,7 @@ def make_release(folder, classes=("cat", "dög"), version=1):
     (folder / "model.onnx").write_bytes(b"network")
     (folder / "labels.txt").write_text(labels_text(classes), encoding="utf-8")
     files = [
-        Artifact(path, kind, "fp32", "a runtime", hashes(folder / path), size(folder / path), 0.9, 1.0, 1e-7, 0.25)
+        Artifact(path, kind, "fp32", "a runtime", "float32", hashes(folder / path), size(folder / path), 0.9, 1.0, 1e-7, 0.25)
         for path, kind in (("saved_model", "saved_model"), ("model.onnx", "onnx"))
     ]
     release = Release(

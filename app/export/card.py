@@ -59,7 +59,7 @@ def card(release: Release, sample: str) -> str:
         f"| file | runtime | precision | bytes | {release.metric} | agrees with Keras | largest difference | ms |\n"
         f"|---|---|---|---:|---:|---:|---:|---:|\n{rows}",
         "It answers with one of its classes whatever the picture shows; pictures unlike the training data were not tested.",
-        "Check it on any machine: `python -m app verify .`",
+        "Check it on any machine, from a checkout of the program that made it: `python -m app verify` and this folder's path.",
     ]
     for heading, snippet, file_format in (("ONNX Runtime", ONNX, "onnx"), ("LiteRT", LITERT, "tflite")):
         if path := next((file.path for file in release.files if file.format == file_format), ""):

@@ -76,6 +76,7 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         format=variant.format,
         precision=variant.precision,
         runtime=FORMATS[variant.format].runtime,
+        input_dtype=getattr(runner, "input_dtype", "float32"),
         sha256=hashes(path),
         bytes=size(path),
         metric=trial.measure(outputs),

@@ -33,6 +33,11 @@ class LiteRtRunner:
             self.run(np.zeros((1, *self.input_shape), np.float32))
 
     @property
+    def input_dtype(self) -> str:
+        """What the file itself takes; `run` takes real numbers in any case."""
+        return str(np.dtype(self._input["dtype"]))
+
+    @property
     def input_scale(self) -> tuple[float, int]:
         """Scale and zero point of the input; (0, 0) where it takes real numbers."""
         scale, zero = self._input["quantization"]

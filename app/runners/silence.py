@@ -1,4 +1,4 @@
-"""Keeps the chatter of native libraries off the screen."""
+"""Keeps the chatter of native libraries off the screen, and loads the one that chatters most."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from app.errors import UserError
 
 
 @contextmanager
@@ -39,3 +41,19 @@ def silenced() -> Iterator[None]:
 def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
+
+
+def load_keras() -> None:
+    """Keras and its backend, without the notes that TensorFlow's C++ parts write while they load.
+
+    Raises:
+        UserError: the backend is not installed, or there is none of that name.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with silenced():
+            import keras  # noqa: F401
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        advice = "install it by `make setup`, or for JAX by `make setup BACKEND=jax`"
+        raise UserError(f"KERAS_BACKEND={backend} cannot be used ({error}); {advice}") from None

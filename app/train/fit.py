@@ -25,12 +25,12 @@ from app.objectives import OBJECTIVES
 from app.progress import duration
 from app.runners import run_pictures
 from app.runners.keras import KerasRunner
-from app.runs import FORMAT, LATEST, Run, check_space, replacing
+from app.runs import FORMAT, LATEST, Run, check_space, find_weights, replacing
 from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, Plateau, Progress
 from app.train.devices import Devices, find_devices, make_deterministic
 from app.train.losses import LOSSES
 from app.train.metrics import METRICS
-from app.train.network import build_network, find_weights, freeze, start_from
+from app.train.network import build_network, freeze, start_from
 from app.train.optimizers import make_optimizer
 from app.train.schedules import make_schedule
 
@@ -69,7 +69,7 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
     training = _Training(run, config, dataset, network, plain, batches, validation)
     if run.config_file.exists():
-        _check_same_data(run, dataset)
+        _check_same(run, dataset, say)
         training.restore()
     else:
         run.write_json(run.config_file, _record(config, dataset, devices))
@@ -233,14 +233,22 @@ def _git_commit() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _check_same_data(run: Run, dataset: Dataset) -> None:
+def _check_same(run: Run, dataset: Dataset, say: Say) -> None:
+    """Refuses to go on where the run could not end as it would have; other versions of packages are only told."""
     if run.record["data"]["fingerprint"] != dataset.fingerprint:
         raise UserError(f"the data has changed since {run.folder} was started; start a new run")
+    backend = keras.backend.backend()
+    if run.record["backend"] != backend:
+        raise UserError(f"{run.folder} was started with KERAS_BACKEND={run.record['backend']}, not {backend}; go on with that")
+    if run.record["versions"] != _versions():
+        say("warning: this run was started with other versions of packages; the rest of it may differ in the last digits")
 
 
 def _point_latest(run: Run) -> None:
-    """`latest` beside the run points to it. Where links cannot be made, there is none."""
+    """`latest` beside the run points to it. Where links cannot be made, or a file has that name, there is none."""
     link, partial = run.folder.parent / LATEST, run.folder.parent / f".{LATEST}.{time.monotonic_ns()}"
+    if link.exists() and not link.is_symlink():
+        return
     try:
         partial.symlink_to(run.folder.name)
         partial.replace(link)

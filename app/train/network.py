@@ -12,7 +12,6 @@ import keras
 from app.config import TrainConfig, network_options
 from app.errors import UserError
 from app.runners import first_line
-from app.runs import open_run
 from models.spec import Shape
 
 
@@ -31,18 +30,6 @@ def build_network(config: TrainConfig, shape: Shape, classes: int, *, precision:
         raise UserError(f"{config.model} cannot be built for {size}: {first_line(error)}") from None
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-def find_weights(weights: str) -> Path:
-    """The file with the weights of `--weights`: a .keras file, or the best of a run.
-
-    Raises:
-        UserError: there is no such run or file.
-    """
-    file = Path(weights) if weights.endswith(".keras") else open_run(weights).best_file
-    if not file.is_file():
-        raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
-    return file
 
 
 def start_from(network: Any, file: Path, say: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ def trial():
 
 
 def made(precision, metric=0.9, agreement=1.0, difference=0.0):
-    return Artifact("model-x.tflite", "tflite", precision, "LiteRT", "", 1, metric, agreement, difference, 1.0)
+    return Artifact("model-x.tflite", "tflite", precision, "LiteRT", "float32", "", 1, metric, agreement, difference, 1.0)
 
 
 @pytest.mark.parametrize(
