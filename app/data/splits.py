@@ -23,10 +23,9 @@ def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
     exact = sizes * (count / max(1, len(labels)))
     quotas = np.floor(exact).astype(int)
     quotas[np.argsort(quotas - exact, kind="stable")[: count - quotas.sum()]] += 1  # the largest remainders
-    quotas = np.minimum(np.maximum(quotas, 1), sizes - 1)
-    room = sizes - 1 - quotas
-    for index in np.argsort(-room, kind="stable"):  # what tiny classes could not give, the largest give
-        quotas[index] += min(room[index], max(0, count - quotas.sum()))
+    quotas = np.clip(quotas, np.minimum(1, sizes - 1), sizes - 1)
+    for index in np.argsort(-sizes, kind="stable"):  # what tiny classes gave too little or too much, the largest make up for
+        quotas[index] = np.clip(quotas[index] + count - quotas.sum(), min(1, sizes[index] - 1), sizes[index] - 1)
     drawn = [rng.permutation(np.flatnonzero(labels == name))[:quota] for name, quota in zip(names, quotas, strict=True)]
     held = np.sort(np.concatenate(drawn)) if drawn else np.array([], np.int64)
     return np.setdiff1d(np.arange(len(labels)), held), held
