@@ -55,7 +55,6 @@ def train(given: argparse.Namespace) -> None:
     """Trains a network on a data set, or goes on with a run that was stopped."""
     from app.data.augment import find_policy
     from app.data.registry import check_name
-    from app.report.page import write_report
     from app.runs import Run, claimed, find_weights, run_folder
 
     config, folder = _resumed(given) if given.resume else (_new_config(given), None)
@@ -68,10 +67,13 @@ def train(given: argparse.Namespace) -> None:
         if Run(folder).config_file.exists():
             raise UserError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
     if given.resume and Run(folder).finished:
+        from app.report.page import write_report
+
         _say(f"{_shown(folder)} has ended already; its figures: {_shown(write_report(Run(folder)))}")
         return
     with claimed(folder), _stoppable(folder):
         load_keras()
+        from app.report.page import write_report
         from app.train.fit import fit
 
         run = fit(config, folder, _say, live=not given.quiet)
