@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 from app.config import TrainConfig, make_config
 from app.errors import UserError
 from app.flags import Parser, add_training_flags, count, given_options, given_settings, number, refuse_empty
-from app.runners.silence import load_keras
 
 INTERRUPTED = 130  # what shells give for Ctrl-C
 MENDABLE = {
@@ -72,6 +71,8 @@ def train(given: argparse.Namespace) -> None:
         _say(f"{_shown(folder)} has ended already; its figures: {_shown(write_report(Run(folder)))}")
         return
     with claimed(folder), _stoppable(folder):
+        from app.runners.silence import load_keras
+
         load_keras()
         from app.report.page import write_report
         from app.train.fit import fit
@@ -112,6 +113,7 @@ def export(given: argparse.Namespace) -> None:
     """Turns a run into a verified release."""
     from app.export.export import choose
     from app.export.export import export as make_release
+    from app.runners.silence import load_keras
     from app.runs import open_finished_run
 
     run = open_finished_run(given.run)

@@ -152,7 +152,7 @@ def test_sigterm_says_how_to_go_on(tmp_path, environment):
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"python -m app train --resume --out {run}" in errors
+    assert f" -m app train --resume --out {run}" in errors
     assert "Traceback" not in errors
 
 
