@@ -25,6 +25,7 @@ $(if $(BACKEND),$(eval export KERAS_BACKEND := $(BACKEND)))
 setup: $(STAMP)  ## install everything into .venv (GPU=1: with CUDA libraries; BACKEND=jax: JAX instead of TensorFlow)
 
 $(STAMP): requirements.txt requirements-serve.txt
+	@echo "installing into $(VENV): about 3 GB, some minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(BACKEND),jax)
 	$(WITHOUT_TENSORFLOW) > $(VENV)/requirements.txt

@@ -120,6 +120,7 @@ def export(given: argparse.Namespace) -> None:
     choose(given.variants or ())
     load_keras()
     release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, _say)
+    _say(f"released: {_shown(release.folder)}")
     _say(f"next:   {_command('predict', f'{given.out}/{release.name}')} PICTURE")
 
 
@@ -176,7 +177,7 @@ def datasets(given: argparse.Namespace) -> None:
         print(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
         return
     shown = [[getattr(spec, key) for key in keys[:-1]] + ["yes" if spec.verified else "not run"] for spec in specs]
-    print(table((*keys[:-1], "run here"), shown))
+    print(table((*keys[:-1], "tried by us"), shown))
     print("also: tfds:<name> (any classification set of TensorFlow Datasets), a folder class/picture.jpg, a .npz file")
 
 

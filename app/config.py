@@ -16,6 +16,7 @@ from app.errors import UserError, unknown
 from models.registry import all_models, get_model
 from models.spec import ModelSpec, Option, Recipe, setting
 
+FIRST_TO_CHANGE = ("epochs", "batch_size", "learning_rate")
 DROPOUT = "dropout"  # the one option of networks that is a setting of the recipe too
 
 
@@ -173,7 +174,8 @@ def network_options(config: TrainConfig) -> dict[str, Any]:
 
 
 def describe(config: TrainConfig) -> str:
-    """The settings that differ from the plainest recipe, as `name=value`, for one line on a screen."""
+    """The settings that one changes first and those that differ from the plainest recipe, as `name=value`, for a screen."""
     plain = Recipe()
-    shown = {f.name: getattr(config, f.name) for f in fields(Recipe) if getattr(config, f.name) != getattr(plain, f.name)}
+    names = [f.name for f in fields(Recipe) if f.name in FIRST_TO_CHANGE or getattr(config, f.name) != getattr(plain, f.name)]
+    shown = {name: getattr(config, name) for name in names}
     return " ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in shown.items())

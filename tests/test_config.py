@@ -162,4 +162,5 @@ def test_the_choices_of_settings_are_those_that_are_implemented():
 def test_what_differs_from_the_plainest_recipe_is_described():
     config = TrainConfig(model="lenet5", data="digits", epochs=3, augment="crop+flip", options={"pooling": "max"})
     check(config)
-    assert describe(config) == 'epochs=3 augment=crop+flip options={"pooling": "max"}'
+    shown = 'epochs=3 batch_size=128 learning_rate=0.002 augment=crop+flip options={"pooling": "max"}'
+    assert describe(config) == shown

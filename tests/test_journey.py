@@ -30,7 +30,8 @@ def place(tmp_path_factory) -> Path:
     told = app("train", "lenet5", "digits", cwd=place)
     assert "python -m app export runs/lenet5-digits-" in told
     told = app("export", "runs/latest", cwd=place)
-    assert "python -m app predict exported/lenet5-digits" in told
+    assert "released: exported/lenet5-digits/1" in told
+    assert " -m app predict exported/lenet5-digits" in told
     return place
 
 

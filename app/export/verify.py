@@ -54,7 +54,7 @@ def _verdict(artifact: Artifact, folder: Path, pictures: Array, recorded: Output
     found = run_pictures(runner, pictures)
     bound = RECORDED[artifact.precision]
     differences = {name: float(np.abs(found[name] - recorded[name]).max()) for name in recorded}
-    detail = f"{len(pictures)} samples, largest difference {max(differences.values()):.1e} (bound {bound:g})"
+    detail = f"{len(pictures)} samples, at most {max(differences.values()):.1e} from its recorded answers (bound {bound:g})"
     good = all(difference <= bound for difference in differences.values())
     if artifact.precision not in DIFFERENCE:
         changed = sum(int(changed_answers(found[name], recorded[name], bound).sum()) for name in recorded)

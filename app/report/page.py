@@ -19,7 +19,7 @@ from app.report.samples import draw_batch, draw_mistakes, find_mistakes
 from app.report.settings import recipe_settings
 from app.report.style import writable
 from app.report.words import NOT_RECORDED, NOT_YET, count, decimal, duration, percent, plural, setting_value
-from app.runs import LATEST, Run
+from app.runs import Run
 
 PAGE = "index.html"
 SHOWN_CLASSES = 25  # rows of the table of classes before the rest is folded
@@ -172,7 +172,7 @@ def _next_steps(run: Material) -> str:
         ("Ask it about pictures of your own:", f"python -m app predict {folder} picture.jpg"),
         (
             "Set it beside other runs:",
-            f"python -m app compare {folder} {shlex.quote(str(_near(run.run.folder.parent) / LATEST))}",
+            f"python -m app compare {folder} OTHER_RUN",
         ),
     )
     lines = [markup.paragraph(why) + markup.command(what) for why, what in steps]

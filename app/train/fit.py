@@ -36,6 +36,7 @@ from app.train.schedules import make_schedule
 
 CALIBRATION_PICTURES = 500
 HELDOUT_PICTURES, HELDOUT_BYTES = 10_000, 32 * 2**20  # the smaller of the two, so that large pictures do not fill the disk
+FEW_STEPS, SMALL_BATCH = 10, 16  # in an epoch; fewer than ten teach little, and a warm-up of half an epoch is none
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pillow")
 Say = Callable[[str], None]
 
@@ -79,6 +80,10 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     pictures = " + ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "val", "test"))
     say(f"{config.model} on {config.data}: {plain.count_params():,} parameters, {pictures} pictures, {devices.description}")
     say(f"recipe: {describe(config)}")
+    if len(batches) < FEW_STEPS and config.batch_size > SMALL_BATCH:
+        say(
+            f"hint: {len(batches)} steps an epoch are few; --batch-size {SMALL_BATCH} makes more of {len(dataset.train)} pictures"
+        )
     training.run_epochs(say, live)
     _finish(training, say)
     return run

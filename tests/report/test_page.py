@@ -120,7 +120,7 @@ def test_the_next_commands_name_the_run(make_run, tmp_path, monkeypatch):
     text = read(write_report(run))
     assert "python -m app export &#x27;runs/my run&#x27;" in text
     assert "python -m app predict &#x27;runs/my run&#x27; picture.jpg" in text
-    assert "python -m app compare &#x27;runs/my run&#x27; runs/latest" in text
+    assert "python -m app compare &#x27;runs/my run&#x27; OTHER_RUN" in text
 
 
 def test_names_are_escaped_and_any_script_is_drawn(make_run):
