@@ -208,7 +208,6 @@ def _new_config(given: argparse.Namespace) -> TrainConfig:
 @contextmanager
 def _stoppable(folder: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training with a word on how to go on."""
-
     from app.runs import is_run
 
     def stop(*_: Any) -> NoReturn:
@@ -227,9 +226,9 @@ def _stoppable(folder: Path) -> Iterator[None]:
 
 def _command(*words: str) -> str:
     """A command as it can be typed here: by the Python that runs this, where `python` is another one."""
-    ours = Path(sys.executable)
-    same = shutil.which("python") and os.path.samefile(str(shutil.which("python")), ours)
-    return shlex.join(["python" if same and sys.prefix in str(shutil.which("python")) else _shown(ours), "-m", "app", *words])
+    ours, found = Path(sys.executable), shutil.which("python")
+    same = found is not None and Path(found).parent == ours.parent  # of one folder; links would lead out of both environments
+    return shlex.join(["python" if same else _shown(ours), "-m", "app", *words])
 
 
 def _shown(path: Path) -> str:
