@@ -51,3 +51,17 @@ def offline(request, monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def run():
+    from tests import small_run  # loads Keras, which most tests do without
+
+    return small_run.small_run()
+
+
+@pytest.fixture(scope="session")
+def release():
+    from tests import small_run
+
+    return small_run.small_release()
