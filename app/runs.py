@@ -22,7 +22,7 @@ from app.deploy import inference_model
 from app.errors import UserError
 from app.objectives import OBJECTIVES, Objective
 from app.runners.silence import load_keras, silenced
-from models.lazy import keras
+from models.saved import load_network
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -120,7 +120,7 @@ class Run:
         """The network with its best weights, giving logits."""
         load_keras()
         with silenced():
-            return keras.models.load_model(self.best_file, compile=False)
+            return load_network(self.best_file)
 
     def inference_model(self) -> Any:
         """The graph that is evaluated and exported: RGB pixels in, finished outputs out."""

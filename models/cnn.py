@@ -2,25 +2,30 @@
 
 from typing import Any
 
-from models.blocks import Activation, initializer, picture, pool2d
+from models.blocks import Activation, Pooling, activated, picture, pool2d
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
 
 
-def cnn(input_shape: Shape, classes: int, *, width: int = 32, activation: Activation = "relu", dropout: float = 0.0) -> Any:
-    """Two 3x3 convolutions (32 and 64 maps), each halved by max pooling, then 128 units.
+def cnn(
+    input_shape: Shape,
+    classes: int,
+    *,
+    maps: int = 32,
+    activation: Activation = "relu",
+    pooling: Pooling = "max",
+    dropout: float = 0.0,
+) -> Any:
+    """Two 3x3 convolutions (32 and 64 maps), each halved by pooling, then 128 units.
 
     Shapes: [B, H, W, C] -> [B, classes].
     """
-    start = initializer(activation)
     image, x = picture(input_shape)
-    for stage, filters in enumerate((width, 2 * width), start=1):
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation=activation, kernel_initializer=start, name=f"conv{stage}")(
-            x
-        )
-        x = pool2d("max", f"pool{stage}")(x)
+    for stage, filters in enumerate((maps, 2 * maps), start=1):
+        x = activated(keras.layers.Conv2D, filters, 3, padding="same", activation=activation, name=f"conv{stage}")(x)
+        x = pool2d(pooling, f"pool{stage}")(x)
     x = keras.layers.Flatten(name="features")(x)
-    x = keras.layers.Dense(4 * width, activation, kernel_initializer=start, name="hidden")(x)
+    x = activated(keras.layers.Dense, 4 * maps, activation=activation, name="hidden")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name="cnn")
 
@@ -47,6 +52,8 @@ SPECS = [
         input_shape=(28, 28, 1),
         min_size=4,
         parameters=421_642,
+        macs=4_241_152,
+        reached={"mnist": 99.59},
         recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST},
     )
 ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.blocks import Activation, Pooling, initializer, pool2d
+from models.blocks import Activation, Pooling, activated, pool2d
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
 
@@ -20,18 +20,17 @@ def lenet5(
     Shapes: [B, H, W, C] -> [B, classes]; at 32x32: C1 28x28x6, S2 14x14x6, C3 10x10x16, S4 5x5x16, C5 1x1x120, F6 84.
     Source: LeCun, Bottou, Bengio, Haffner 1998, figure 2.
     """
-    start = initializer(activation)
     image = keras.Input(input_shape, name="image")
     x = image
     if min(input_shape[:2]) < SIZE:
         x = keras.layers.ZeroPadding2D(_margins(input_shape), name="field")(x)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(x)
     for conv, pool, filters in (("c1", "s2", 6), ("c3", "s4", 16)):
-        x = keras.layers.Conv2D(filters, 5, activation=activation, kernel_initializer=start, name=conv)(x)
+        x = activated(keras.layers.Conv2D, filters, 5, activation=activation, name=conv)(x)
         x = pool2d(pooling, pool)(x)
-    x = keras.layers.Conv2D(120, 5, activation=activation, kernel_initializer=start, name="c5")(x)
+    x = activated(keras.layers.Conv2D, 120, 5, activation=activation, name="c5")(x)
     x = keras.layers.Flatten(name="features")(x)
-    x = keras.layers.Dense(84, activation, kernel_initializer=start, name="f6")(x)
+    x = activated(keras.layers.Dense, 84, activation=activation, name="f6")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name="lenet5")
 
@@ -57,6 +56,8 @@ SPECS = [
         input_shape=(32, 32, 1),
         min_size=28,
         parameters=61_706,
+        macs=416_520,
+        reached={"digits": 99.44, "mnist": 99.50, "cifar10": 69.62},
         recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST},
     )
 ]

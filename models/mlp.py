@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.blocks import Activation, initializer, picture
+from models.blocks import Activation, activated, picture
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
 
@@ -15,7 +15,7 @@ def mlp(input_shape: Shape, classes: int, *, units: int = 128, activation: Activ
     """
     image, x = picture(input_shape)
     x = keras.layers.Flatten(name="pixels")(x)
-    x = keras.layers.Dense(units, activation, kernel_initializer=initializer(activation), name="hidden")(x)
+    x = activated(keras.layers.Dense, units, activation=activation, name="hidden")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name="mlp")
 
@@ -32,6 +32,8 @@ SPECS = [
         build=mlp,
         input_shape=(28, 28, 1),
         parameters=101_770,
+        macs=101_632,
+        reached={"mnist": 98.60},
         recipes={"*": Recipe(), "digits": DIGITS, "mnist": MNIST},
     )
 ]

@@ -17,6 +17,7 @@ Loss = Literal["cross_entropy", "focal", "squared", "absolute"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 ClassWeights = Literal["none", "balanced"]
 Shape = tuple[int, int, int]
+ENLARGED = 32  # pixels: what pictures too small for a network become
 
 
 def setting(
@@ -74,13 +75,19 @@ class ModelSpec:
     """A network of the registry.
 
     Args:
-        build: `build(input_shape, classes, **options) -> keras.Model` that gives logits; the keyword-only
-            parameters are the network's options.
+        build: `build(input_shape, classes, **options) -> keras.Model` that gives logits, or {"logits": ..., and
+            auxiliary heads}; the keyword-only parameters are the network's options. A family is one function whose
+            table comes first: `partial(vgg, A)`.
         targets: name of the target encoder in `app.data.targets`.
         losses: the losses that fit its outputs.
         input_shape: height, width, channels that the paper states.
         min_size: the smallest height and width that can pass through the network.
-        parameters: trainable parameters at `input_shape` and `classes`, as the paper or its figure has them.
+        parameters: trainable parameters of what is deployed (no auxiliary heads) at `input_shape` and `classes`, as the
+            paper or its figure has them.
+        fixed_parameters: those that are not trained: batch normalisation's statistics, fixed kernels.
+        auxiliary_parameters: those of heads that are there in training alone.
+        macs: multiply-adds of convolutions and dense layers for one picture.
+        reached: the test accuracy of `docs/results.md` in percent, by data set.
     """
 
     name: str
@@ -90,12 +97,16 @@ class ModelSpec:
     build: Callable[..., Any]
     input_shape: Shape
     parameters: int
+    macs: int
+    fixed_parameters: int = 0
+    auxiliary_parameters: int = 0
     classes: int = 10
     min_size: int = 1
     objective: Literal["classification"] = "classification"
     targets: str = "one_hot"
     losses: tuple[str, ...] = ("cross_entropy", "focal", "squared", "absolute")
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: MappingProxyType({"*": Recipe()}))
+    reached: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def recipe(self, data: str) -> Recipe:
         """The recipe for a data set, or the general one."""
@@ -104,7 +115,7 @@ class ModelSpec:
     @property
     def options(self) -> dict[str, Option]:
         """What `--set` accepts: read from the signature of `build`, the one place where it is written."""
-        hints = get_type_hints(self.build)
+        hints = get_type_hints(getattr(self.build, "func", self.build))  # a partial's own are those of its function
         found = {}
         for name, parameter in inspect.signature(self.build).parameters.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
@@ -113,7 +124,11 @@ class ModelSpec:
         return found
 
     def size_for(self, native: tuple[int, int] | None) -> int:
-        """Side of the square input for pictures of a native (height, width): their own size if the network takes it."""
-        if native and native[0] == native[1] and native[0] >= self.min_size:
-            return native[0]
+        """Side of the square input for pictures of a native (height, width).
+
+        Square pictures keep their size; those too small for the network are enlarged to 32 pixels, or to what the
+        paper has if that is less. Pictures of many sizes, or not square, get the paper's.
+        """
+        if native and native[0] == native[1]:
+            return native[0] if native[0] >= self.min_size else min(ENLARGED, self.input_shape[0])
         return self.input_shape[0]

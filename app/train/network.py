@@ -12,6 +12,7 @@ import keras
 from app.config import TrainConfig, network_options
 from app.errors import UserError
 from app.runners import first_line
+from models.saved import load_network
 from models.spec import Shape
 
 
@@ -39,7 +40,7 @@ def start_from(network: Any, file: Path, say: Callable[[str], None]) -> None:
         UserError: the file holds no network, or nothing in it matches.
     """
     try:
-        source = {layer.name: layer for layer in keras.models.load_model(file, compile=False).layers}
+        source = {layer.name: layer for layer in load_network(file).layers}
     except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
         raise UserError(f"--weights {file} cannot be read ({first_line(error)}); give a run or a .keras file") from None
     layers = [layer for layer in network.layers if layer.weights]
