@@ -7,7 +7,7 @@ from typing import Any
 from app.images import GREY
 from models.lazy import keras
 
-INPUT = "image"
+INPUT, MAIN = "image", "logits"
 
 
 def inference_model(network: Any, objective: str) -> Any:
@@ -15,10 +15,21 @@ def inference_model(network: Any, objective: str) -> Any:
 
     Shapes: `image` float32 [B, H, W, 3] in 0..255 -> classification: `probabilities` [B, classes].
     """
+    network = main_path(network)
     height, width, channels = network.input_shape[1:]
     image = keras.Input((height, width, 3), name=INPUT, dtype="float32")
     x = image if channels == 3 else grey_front()(image)
     return keras.Model(image, FINISH[objective](network(x, training=False)), name=network.name)
+
+
+def main_path(network: Any) -> Any:
+    """The network without its auxiliary heads, which are there in training alone: one tensor of logits.
+
+    Source: Szegedy et al. 2014, section 5.
+    """
+    if not isinstance(network.output, dict):
+        return network
+    return keras.Model(network.input, network.output[MAIN], name=network.name)
 
 
 def grey_front() -> Any:
