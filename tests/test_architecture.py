@@ -23,6 +23,7 @@ LAYERS = (
     ("app.evaluate", "app.predict"),
     ("app.export", "app.serve", "app.report", "app.explain", "app.bench"),
     ("app.flags",),
+    ("app.commands",),
     ("app.cli",),
     ("app.__main__",),
 )  # fmt: skip

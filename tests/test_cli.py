@@ -49,7 +49,7 @@ def folder(tmp_path) -> Path:
 WRONG = [
     (["trian"], "no command 'trian'; did you mean train?"),
     (["train"], "train takes a model and a data set"),
-    (["train", "lenet", "digits"], "no model 'lenet'; did you mean lenet5?"),
+    (["train", "lenet", "digits"], "no model 'lenet'; did you mean lenet5, "),
     (["train", "lenet5", "mnits"], "no data set 'mnits'; did you mean mnist"),
     (["train", "lenet5", "digits", "more"], "'more' is one argument too many"),
     (["train", "lenet5", "digits", "--epoch", "3"], "no flag '--epoch'; did you mean --epochs"),
@@ -61,7 +61,7 @@ WRONG = [
     (["train", "lenet5", "digits", "--optimizer", "lion"], "--optimizer takes sgd, momentum, nesterov"),
     (["train", "lenet5", "digits", "--augment", "shift+flop"], "no augmentation 'flop'; did you mean flip"),
     (["train", "lenet5", "digits", "--image-size", "16"], "--image-size 16 is too small for lenet5; the smallest is 28"),
-    (["train", "lenet5", "digits", "--set", "pooling=min"], "--set pooling takes max, average; not 'min'"),
+    (["train", "lenet5", "digits", "--set", "pooling=middle"], "--set pooling takes max, average, min; not 'middle'"),
     (["train", "lenet5", "digits", "--set", "poolng=max"], "did you mean pooling?"),
     (["train", "lenet5", "digits", "--set", "pooling"], "--set takes OPTION=VALUE; not 'pooling'"),
     (["train", "lenet5", "no/such/folder"], "there is no no/such/folder"),

@@ -105,7 +105,7 @@ def test_text_becomes_its_type(kind, text, value):
     ("model", "option", "value", "message"),
     [
         ("lenet5", "poling", "max", "no option 'poling'; did you mean pooling? (of lenet5)"),
-        ("lenet5", "pooling", "median", "--set pooling takes max, average; not 'median'"),
+        ("lenet5", "pooling", "median", "--set pooling takes max, average, min; not 'median'"),
         ("mlp", "units", "wide", "--set units takes a whole number; not 'wide'"),
         ("lenet5", "dropout", "0.2", "--set dropout=0.2: the recipe has a setting for it; give --dropout 0.2"),
     ],
