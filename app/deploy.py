@@ -32,6 +32,11 @@ def main_path(network: Any) -> Any:
     return keras.Model(network.input, network.output[MAIN], name=network.name)
 
 
+def heads(network: Any) -> tuple[str, ...]:
+    """The names of the outputs of a network that has several; of one that has only its logits: none."""
+    return tuple(network.output) if isinstance(network.output, dict) else ()
+
+
 def grey_front() -> Any:
     """A layer that turns RGB into the one channel of a grey network, as `app.images` does for files.
 

@@ -22,6 +22,7 @@ from app.deploy import inference_model
 from app.errors import UserError
 from app.objectives import OBJECTIVES, Objective
 from app.runners.silence import load_keras, silenced
+from models.pretrained import IMAGENET, PUBLISHED
 from models.saved import load_network
 
 FORMAT = 1
@@ -185,16 +186,32 @@ def data_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", data).strip("-.") or "data"
 
 
-def find_weights(weights: str) -> Path:
-    """The file with the weights of `--weights`: a .keras file, or the best of a run.
+def find_weights(weights: str, model: str = "") -> Path | str:
+    """What `--weights` names: "imagenet", a .keras file, one that keras.applications wrote, or the best of a run.
 
+    Args:
+        model: the network that will have them, to refuse published weights for one that has none.
     Raises:
         UserError: there is no such run or file.
     """
-    file = Path(weights) if weights.endswith(".keras") else open_run(weights).best_file
+    if model and (weights == IMAGENET or weights.endswith(".h5")):
+        refuse_unpublished(model, weights)
+    if weights == IMAGENET:
+        return IMAGENET
+    file = Path(weights) if weights.endswith((".keras", ".h5")) else open_run(weights).best_file
     if not file.is_file():
         raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
     return file
+
+
+def refuse_unpublished(model: str, weights: str) -> None:
+    """Refuses weights of keras.applications for a network that it does not have.
+
+    Raises:
+        UserError: names those that it has.
+    """
+    if model not in PUBLISHED:
+        raise UserError(f"--weights {weights}: keras.applications has none for {model}; it has for {', '.join(PUBLISHED)}")
 
 
 @contextmanager

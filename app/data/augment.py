@@ -16,6 +16,7 @@ from app.errors import unknown
 
 Operation = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
 CHUNK = 32  # pictures interpolated at once: what fits into the processor's cache is five times as fast
+COLOUR_PICTURES = 1000  # of the training set, from which the axes of its colours are found
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
@@ -103,6 +104,60 @@ def _sampled(images: Array, places: Array) -> Array:
     return sampled
 
 
+def zoom(
+    images: Array,
+    targets: Array,
+    rng: np.random.Generator,
+    *,
+    smallest: float,
+    largest: float,
+    side: int | None = None,
+) -> tuple[Array, Array]:
+    """Enlarges each picture so that its side is `smallest` to `largest` times the network's, and cuts a window out, anywhere.
+
+    Args:
+        side: of the window; none: the pictures' own. Pictures stored at `largest` times that lose nothing.
+    Shapes: [B, H, W, C] -> [B, side, side, C].
+    Source: Simonyan and Zisserman 2014, section 3.1 (224 pixels of 256 to 512); Krizhevsky et al. 2012, section 4.1 (of 256).
+    """
+    batch, height, width, channels = images.shape
+    rows, columns = side or height, side or width
+    factor = rng.uniform(smallest, largest, (batch, 1))
+    window = np.array([[height], [width]]) / factor[:, None]  # in pixels of what is stored
+    corner = rng.random((batch, 2, 1)) * ([[height], [width]] - window)
+    grid = np.stack(np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"))
+    places = (corner + window * grid.reshape(1, 2, -1) - 0.5).astype(np.float32)
+    places = places.clip(0, np.array([[height - 1], [width - 1]], np.float32))
+    parts = [_sampled(images[i : i + CHUNK], places[i : i + CHUNK]) for i in range(0, batch, CHUNK)]
+    return np.concatenate(parts).reshape(batch, rows, columns, channels), targets
+
+
+def pca_colour(
+    images: Array, targets: Array, rng: np.random.Generator, *, axes: Array | None = None, deviation: float = 0.1
+) -> tuple[Array, Array]:
+    """Adds to all pixels of a picture a random amount along the axes in which the training pictures' colours vary.
+
+    Args:
+        axes: [C, C], see `colour_axes`; none: those of the batch.
+        deviation: of the amounts, in eigenvalues of the colours' covariance (of values in 0..1).
+    Source: Krizhevsky, Sutskever, Hinton 2012, section 4.1.
+    """
+    axes = colour_axes(images) if axes is None else axes
+    amounts = rng.normal(0, deviation, (len(images), axes.shape[1])).astype(np.float32)
+    return (images + (amounts @ axes.T)[:, None, None]).clip(0, 255), targets
+
+
+def colour_axes(images: Array) -> Array:
+    """The principal axes of the pictures' colours as columns, each as long as its eigenvalue, in pixel values.
+
+    Shapes: [N, H, W, C] -> float32 [C, C].
+    """
+    sample = images[:: -(-len(images) // COLOUR_PICTURES)].reshape(-1, images.shape[-1]) / np.float32(255)
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(sample, rowvar=False)))
+    axes: Array = (255 * vectors * values).astype(np.float32)
+    return axes
+
+
 def colour(
     images: Array,
     targets: Array,
@@ -180,7 +235,10 @@ OPERATIONS: dict[str, Operation] = {
     "shift": shift,
     "flip": flip,
     "affine": affine,
+    "scales": partial(zoom, smallest=256 / 224, largest=512 / 224),
+    "window": partial(zoom, smallest=256 / 224, largest=256 / 224),
     "colour": colour,
+    "pca_colour": pca_colour,
     "cutout": cutout,
     "mixup": mixup,
     "cutmix": cutmix,
@@ -207,3 +265,19 @@ def find_policy(text: str) -> tuple[Operation, ...]:
             raise unknown("augmentation", name, known)
         found += known[name]
     return found
+
+
+def enlargement(policy: Sequence[Operation]) -> float:
+    """How many times the network's side the pictures have to be stored at, so that no window of them is blurred."""
+    return max((op.keywords["largest"] for op in policy if isinstance(op, partial) and op.func is zoom), default=1.0)
+
+
+def fitted(policy: Sequence[Operation], images: Array, side: int) -> tuple[Operation, ...]:
+    """The operations for these training pictures and a network of that side."""
+
+    def fit(operation: Operation) -> Operation:
+        if isinstance(operation, partial) and operation.func is zoom:
+            return partial(operation, side=side)
+        return partial(operation, axes=colour_axes(images)) if operation is pca_colour else operation
+
+    return tuple(fit(operation) for operation in policy)

@@ -12,7 +12,7 @@ from pathlib import Path
 import app.data.catalog
 from app.config import TrainConfig
 from app.data.catalog import tfds
-from app.data.spec import SPLITS, Dataset, DataSpec, Pictures, Source
+from app.data.spec import SPLITS, Dataset, DataSpec, Pictures, Source, Split
 from app.data.splits import stratified
 from app.errors import UserError, unknown
 
@@ -80,10 +80,7 @@ def load_data(config: TrainConfig, say: Callable[[str], None]) -> Dataset:
     """
     from app.data.decode import decode
 
-    source = open_source(config.data, config.split_seed)
-    if config.limit:
-        limited = {name: _limited(source.splits[name], config.limit, config.split_seed) for name in SPLITS}
-        source = replace(source, splits=limited, fingerprint=f"{source.fingerprint}-{config.limit}")
+    source = _source(config)
     side = config.image_size or config.spec.size_for(source.size)
     dataset = decode(source, side, side, say)
     for item in dataset.left_out:
@@ -94,6 +91,21 @@ def load_data(config: TrainConfig, say: Callable[[str], None]) -> Dataset:
     if twice["equal"] or twice["near"]:
         say(f"warning: pictures that stand in two splits: {twice['equal']} equal, {twice['near']} nearly; the test may flatter")
     return dataset
+
+
+def load_enlarged(config: TrainConfig, side: int, say: Callable[[str], None]) -> Split:
+    """The training pictures of `load_data` once more, in more pixels."""
+    from app.data.decode import decode
+
+    return decode(_source(config), side, side, say).train
+
+
+def _source(config: TrainConfig) -> Source:
+    source = open_source(config.data, config.split_seed)
+    if not config.limit:
+        return source
+    limited = {name: _limited(source.splits[name], config.limit, config.split_seed) for name in SPLITS}
+    return replace(source, splits=limited, fingerprint=f"{source.fingerprint}-{config.limit}")
 
 
 def _limited(pictures: Pictures, limit: int, seed: int) -> Pictures:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from app.data.batches import Batches
+from app.deploy import MAIN
 from app.errors import UserError
 from app.progress import duration
 from app.runs import Run, replacing
@@ -44,6 +45,18 @@ class Finite(keras.callbacks.Callback):  # type: ignore[misc]
         if not finite:
             kept = f"epoch {self.epoch} and before are kept in {self.run.folder}" if self.epoch else "no epoch was finished"
             raise UserError(f"the {what} not finite in epoch {self.epoch + 1}; {kept}; train with a smaller --learning-rate")
+
+
+class MainFigures(keras.callbacks.Callback):  # type: ignore[misc]
+    """Gives the figures of the main output their plain names, as a network has without auxiliary heads.
+
+    `loss` and `val_loss` are then those of the main output alone; the heads' stand beside them. Has to be the first.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        for name in list(logs):
+            if (plain := name.replace(f"{MAIN}_", "", 1)) != name:
+                logs[plain] = logs.pop(name)
 
 
 class EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import time
@@ -16,17 +17,19 @@ import keras
 import numpy as np
 
 from app.config import TrainConfig, describe
+from app.data.augment import enlargement, find_policy
 from app.data.batches import Batches, first_batch
-from app.data.registry import load_data
+from app.data.registry import load_data, load_enlarged
 from app.data.spec import Dataset, Split
 from app.data.splits import stratified
+from app.deploy import MAIN, heads, main_path
 from app.errors import UserError
 from app.objectives import OBJECTIVES
 from app.progress import duration
 from app.runners import run_pictures
 from app.runners.keras import KerasRunner
 from app.runs import FORMAT, LATEST, Run, check_space, find_weights, replacing
-from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, Plateau, Progress
+from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, MainFigures, Plateau, Progress
 from app.train.devices import Devices, find_devices, make_deterministic
 from app.train.losses import LOSSES
 from app.train.metrics import METRICS
@@ -37,6 +40,7 @@ from app.train.schedules import make_schedule
 CALIBRATION_PICTURES = 500
 HELDOUT_PICTURES, HELDOUT_BYTES = 10_000, 32 * 2**20  # the smaller of the two, so that large pictures do not fill the disk
 FEW_STEPS, SMALL_BATCH = 10, 16  # in an epoch; fewer than ten teach little, and a warm-up of half an epoch is none
+AUXILIARY_WEIGHT = 0.3  # of an auxiliary head's loss: Szegedy et al. 2014, section 5
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pillow")
 Say = Callable[[str], None]
 
@@ -55,12 +59,11 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     weights = find_weights(config.weights) if config.weights and not run.state_file.exists() else None
     dataset = load_data(config, say)
     make_deterministic(config.seed, devices)
-    batches, validation = (
-        Batches(_shared(name, getattr(dataset, name), config.devices, say), dataset, config, training=name == "train")
-        for name in ("train", "val")
-    )
+    train, val = (_shared(name, getattr(dataset, name), config.devices, say) for name in ("train", "val"))
     with devices.scope():
         network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
+        batches = Batches(train, dataset, config, training=True, heads=heads(network), enlarged=_enlarged(config, dataset, say))
+        validation = Batches(val, dataset, config, training=False, heads=heads(network))
         if weights:
             start_from(network, weights, say)
         if config.freeze:
@@ -78,7 +81,9 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
         np.savez_compressed(partial, **first_batch(batches))
     _point_latest(run)
     pictures = " + ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "val", "test"))
-    say(f"{config.model} on {config.data}: {plain.count_params():,} parameters, {pictures} pictures, {devices.description}")
+    deployed = main_path(plain).count_params()
+    auxiliary = f" (and {plain.count_params() - deployed:,} of auxiliary heads)" if heads(plain) else ""
+    say(f"{config.model} on {config.data}: {deployed:,} parameters{auxiliary}, {pictures} pictures, {devices.description}")
     say(f"recipe: {describe(config)}")
     if len(batches) < FEW_STEPS and config.batch_size > SMALL_BATCH:
         say(
@@ -110,7 +115,8 @@ class _Training:
         lowering = {"plateau": Plateau()} if self.config.schedule == "plateau" else {}
         self.checkpoint = Checkpoint(self.run, self.log, {"best": self.best, **lowering})
         order = EpochOrder(self.batches)
-        self.callbacks = [Finite(self.run), order, averaged, self.best, self.log, *lowering.values(), self.checkpoint]
+        main = [MainFigures()] if self.batches.heads else []
+        self.callbacks = [*main, Finite(self.run), order, averaged, self.best, self.log, *lowering.values(), self.checkpoint]
         self.stopped = False
 
     def restore(self) -> None:
@@ -151,11 +157,19 @@ def _shared(name: str, split: Split, devices: int, say: Say) -> Split:
     return Split(split.images[:-over], split.labels[:-over]) if over else split
 
 
+def _enlarged(config: TrainConfig, dataset: Dataset, say: Say) -> Split | None:
+    """The training pictures in as many pixels as the augmentation needs, if that is more than the network takes."""
+    factor = enlargement(find_policy(config.augment))
+    return load_enlarged(config, math.ceil(factor * dataset.shape[0]), say) if factor > 1 else None
+
+
 def _compile(network: Any, config: TrainConfig, steps_per_epoch: int, devices: Devices) -> None:
+    loss, metrics, names = LOSSES[config.loss], METRICS[config.spec.objective], heads(network)
     network.compile(
         optimizer=make_optimizer(config, make_schedule(config, steps_per_epoch), network, devices.replicas),
-        loss=LOSSES[config.loss](),
-        metrics=METRICS[config.spec.objective](),
+        loss={name: loss() for name in names} or loss(),
+        loss_weights={name: 1.0 if name == MAIN else AUXILIARY_WEIGHT for name in names} or None,
+        metrics={MAIN: metrics()} if names else metrics(),
         jit_compile=devices.jit_compile,
     )
     network.optimizer.build(network.trainable_variables)
@@ -179,11 +193,12 @@ def _finish(training: _Training, say: Say) -> None:
     calibration = np.sort(rng.permutation(len(dataset.train))[:CALIBRATION_PICTURES])
     with replacing(run.folder / "calibration.npz") as partial:
         np.savez_compressed(partial, images=dataset.train.images[calibration])
-    trainable = sum(int(np.prod(weight.shape)) for weight in training.plain.trainable_variables)
+    deployed = main_path(training.plain)
+    trainable = sum(int(np.prod(weight.shape)) for weight in deployed.trainable_variables)
     seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
     metrics = {
         **figures,
-        "parameters": training.plain.count_params(),
+        "parameters": deployed.count_params(),
         "trainable_parameters": trainable,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,

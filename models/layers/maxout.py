@@ -1,5 +1,6 @@
 """The maxout activation."""
 
+from functools import reduce
 from typing import Any
 
 import keras
@@ -24,9 +25,7 @@ class Maxout(keras.layers.Layer):  # type: ignore[misc]
             raise ValueError(f"{input_shape[-1]} channels cannot be shared out to groups of {self.pieces}")
 
     def call(self, inputs: Any) -> Any:
-        shape = inputs.shape
-        grouped = keras.ops.reshape(inputs, (-1, *shape[1:-1], shape[-1] // self.pieces, self.pieces))
-        return keras.ops.max(grouped, axis=-1)
+        return reduce(keras.ops.maximum, (inputs[..., piece :: self.pieces] for piece in range(self.pieces)))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], (input_shape[-1] or 0) // self.pieces)
