@@ -9,6 +9,7 @@ from models.spec import Shape
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "maxout"]
 Pooling = Literal["max", "average", "min"]
+Normalisation = Literal["none", "batch"]
 SMALL = 96  # pixels: networks made for ImageNet take pictures whose shorter side is less with a stem that keeps their size
 
 
@@ -56,11 +57,47 @@ def activated(kind: Any, units: int, *shape: Any, activation: str, name: str, **
     return lambda x: largest(linear(x))
 
 
-def pool2d(pooling: str, name: str, size: int = 2, strides: int = 2) -> Any:
-    """A pooling layer of the wanted kind."""
-    kinds = {
-        "max": keras.layers.MaxPooling2D,
-        "average": keras.layers.AveragePooling2D,
-        "min": layers.MinPooling2D if pooling == "min" else None,
-    }
-    return kinds[pooling](size, strides, name=name)
+def pool2d(pooling: str, name: str, size: int = 2, strides: int = 2, *, by_hand: bool = False) -> Any:
+    """A pooling layer of the wanted kind; `by_hand`: of those written out in this project."""
+    if by_hand:
+        kind = getattr(layers, {"max": "HandMaxPool2D", "average": "HandAveragePool2D", "min": "HandMinPool2D"}[pooling])
+    elif pooling == "min":
+        kind = layers.MinPooling2D
+    else:
+        kind = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[pooling]
+    return kind(size, strides, name=name)
+
+
+def conv_unit(
+    x: Any,
+    filters: int,
+    size: int | tuple[int, int],
+    name: str,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    normalisation: str = "none",
+    activation: str | None = "relu",
+    use_bias: bool | None = None,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    **settings: Any,
+) -> Any:
+    """A convolution, its batch normalisation where that is wanted, and its rectifier: `name`, `name_bn`, `name_relu`.
+
+    Shapes: [B, H, W, C] -> [B, H', W', filters].
+    Args:
+        normalisation: "batch", or anything else for none.
+        use_bias: None: where no batch normalisation follows, whose offset would make it superfluous.
+        epsilon, momentum: of the batch normalisation.
+        settings: what else `Conv2D` takes; the kernel starts from He's initialiser if none is named.
+    Source: Ioffe and Szegedy 2015, section 3.2: between the convolution and the nonlinearity.
+    """
+    batch = normalisation == "batch"
+    settings = {"kernel_initializer": initializer("relu"), **settings}
+    x = keras.layers.Conv2D(
+        filters, size, strides, padding, use_bias=not batch if use_bias is None else use_bias, name=name, **settings
+    )(x)
+    if batch:
+        x = keras.layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=f"{name}_bn")(x)
+    return keras.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
