@@ -22,6 +22,54 @@ def inference_model(network: Any, objective: str) -> Any:
     return keras.Model(image, FINISH[objective](network(x, training=False)), name=network.name)
 
 
+def dense_model(network: Any, objective: str) -> Any:
+    """The inference graph for pictures of any size: slid over the picture, its logits averaged over all places.
+
+    Shapes: `image` float32 [B, any, any, 3] in 0..255 -> `probabilities` [B, classes].
+    Raises:
+        ValueError: the network has layers that no other size fits.
+    Source: Simonyan and Zisserman 2014, section 3.2; Sermanet et al. 2014, section 3.5.
+    """
+    network = main_path(network)
+    image = keras.Input((None, None, 3), name=INPUT, dtype="float32")
+    x = image if network.input_shape[3] == 3 else grey_front()(image)
+    logits = _convolutional(network)(x, training=False)
+    if len(logits.shape) == 4:
+        logits = keras.layers.GlobalAveragePooling2D(name="places")(logits)
+    return keras.Model(image, FINISH[objective](logits), name=network.name)
+
+
+def _convolutional(network: Any) -> Any:
+    """The network with what comes after its flattening as convolutions of the same weights, and no fixed size."""
+    kernels: dict[str, tuple[int, ...]] = {}  # of dense layers that see maps: rows, columns and channels
+    maps: tuple[int, ...] | None = None
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            maps = layer.input.shape[1:]
+        elif isinstance(layer, keras.layers.Dense) and maps:
+            kernels[layer.name] = maps
+            maps = (1, 1, layer.units)
+        elif isinstance(layer, keras.layers.Reshape | keras.layers.RNN):
+            raise ValueError(f"its layer {layer.name} takes pictures of one size alone")
+
+    def copy(layer: Any) -> Any:
+        if isinstance(layer, keras.layers.Flatten):
+            return keras.layers.Identity(name=layer.name)
+        if layer.name not in kernels:
+            return layer.__class__.from_config(layer.get_config())
+        size = kernels[layer.name][:2]
+        return keras.layers.Conv2D(layer.units, size, activation=layer.activation, use_bias=layer.use_bias, name=layer.name)
+
+    image = keras.Input((None, None, network.input_shape[3]), dtype="float32")
+    twin = keras.models.clone_model(network, input_tensors=image, clone_function=copy)
+    for layer in [layer for layer in network.layers if layer.weights]:
+        weights = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]
+        if layer.name in kernels:
+            weights[0] = weights[0].reshape(*kernels[layer.name], layer.units)
+        twin.get_layer(layer.name).set_weights(weights)
+    return twin
+
+
 def main_path(network: Any) -> Any:
     """The network without its auxiliary heads, which are there in training alone: one tensor of logits.
 

@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from app.config import TrainConfig
+from app.data.augment import find_policy, flip
 from app.data.registry import is_known, load_data
+from app.data.spec import Split
+from app.deploy import dense_model
 from app.errors import UserError
 from app.objectives import OBJECTIVES
 from app.release import Release, check_release, find_release
-from app.runners import Runner, RuntimeMissing, open_file, run_pictures
+from app.runners import Runner, RuntimeMissing, first_line, open_file, run_pictures
 from app.runners.keras import KerasRunner
 from app.runs import is_run, open_finished_run
 
 Say = Callable[[str], None]
+
+
+def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: Say) -> list[dict[str, Any]]:
+    """The figures of a run slid over the test pictures at several sizes, its probabilities averaged over these.
+
+    Pictures are mirrored too, as the paper does, if the training mirrored them.
+
+    Args:
+        scales: sides in pixels; none: the network's own.
+    Raises:
+        UserError: it is no run, a side is smaller than the network's, or the network has no dense form.
+    Source: Simonyan and Zisserman 2014, section 3.2.
+    """
+    if not is_run(source):
+        raise UserError(f"--dense measures a run, whose network can be slid over any size; {source} is none")
+    run = open_finished_run(source)
+    own = run.input_shape[0]
+    if small := [side for side in scales if side < own]:
+        raise UserError(f"--scales {small[0]} is smaller than the {own} pixels that {source} was trained on; give {own} or more")
+    try:
+        runner = KerasRunner(dense_model(run.network(), run.objective.name))
+    except ValueError as error:
+        raise UserError(f"{run.config.model} has no dense form: {first_line(error)}; leave --dense out") from None
+    views, scales = [], scales or (own,)
+    for side in scales:
+        test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, side, say)
+        views.append(run_pictures(runner, test.images))
+        if flip in find_policy(run.config.augment):
+            views.append(run_pictures(runner, test.images[:, :, ::-1]))
+    outputs = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
+    figures = run.objective.measure(outputs, test.labels, run.classes)
+    name = f"{run.best_file.name} at {','.join(map(str, scales or (own,)))}"
+    say(_line(name, run.objective.metric, figures))
+    return [
+        {"file": run.best_file.name, "data": data or run.config.data, "dense": True, "scales": list(scales or (own,)), **figures}
+    ]
 
 
 def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
@@ -36,21 +77,33 @@ def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
         classes, side = release.classes, release.picture_shape[0]
         trained_on = release.run["data"]["fingerprint"]
         networks = _files(release, say)
+    test = _test_split(source, config, classes, trained_on, data, side, say)
+    found = []
+    for name, runner in networks:
+        figures = objective.measure(run_pictures(runner, test.images), test.labels, classes)
+        found.append({"file": name, "data": data or config.data, **figures})
+        say(_line(name, objective.metric, figures))
+    return found
+
+
+def _test_split(
+    source: str, config: TrainConfig, classes: tuple[str, ...], trained_on: str, data: str | None, side: int, say: Say
+) -> Split:
+    """The test pictures of the data, or of other data with the same classes, at a size."""
     if data is None and not is_known(config.data):
         raise UserError(f"{source} was trained on '{config.data}', which is not here; say where it is with --data")
     data = data or config.data
-    test = load_data(replace(config, data=data, image_size=side), say)
-    if test.classes != classes:
-        raise UserError(f"{data} has the classes {', '.join(test.classes[:5])}...; {source} knows {', '.join(classes[:5])}...")
-    if data == config.data and test.fingerprint != trained_on:
+    found = load_data(replace(config, data=data, image_size=side), say)
+    if found.classes != classes:
+        raise UserError(f"{data} has the classes {', '.join(found.classes[:5])}...; {source} knows {', '.join(classes[:5])}...")
+    if data == config.data and found.fingerprint != trained_on:
         # Splits are drawn anew from what is there now: what is test today may have been trained on.
         raise UserError(f"{data} is not what {source} was trained on any more; give data of its own with --data")
-    found = []
-    for name, runner in networks:
-        figures = objective.measure(run_pictures(runner, test.test.images), test.test.labels, classes)
-        found.append({"file": name, "data": data, **figures})
-        say(f"{name:<24} {objective.metric} {100 * figures[objective.metric]:.2f} % of {figures['pictures']:,} test pictures")
-    return found
+    return found.test
+
+
+def _line(name: str, metric: str, figures: dict[str, Any]) -> str:
+    return f"{name:<24} {metric} {100 * figures[metric]:.2f} % of {figures['pictures']:,} test pictures"
 
 
 def _files(release: Release, say: Say) -> Iterator[tuple[str, Runner]]:

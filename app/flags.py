@@ -11,6 +11,7 @@ from app.config import TrainConfig, find_model, parse_option, parse_value, setti
 from app.errors import UserError, unknown
 
 MOST = 1000  # labels in an answer
+LARGEST_SIDE = 4096  # pixels of a picture for a network
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,6 +77,14 @@ def count(text: str) -> int:
     if value > MOST:
         raise UserError(f"--top {value} is too large; the largest is {MOST}")
     return value
+
+
+def sides(text: str) -> tuple[int, ...]:
+    """A flag's text as sides of pictures: `256,384`."""
+    found = tuple(int(parse_value("--scales", int, part)) for part in text.split(","))
+    if wrong := [side for side in found if not 1 <= side <= LARGEST_SIDE]:
+        raise UserError(f"--scales {wrong[0]}: a side has 1 to {LARGEST_SIDE} pixels")
+    return found
 
 
 def given_settings(given: argparse.Namespace) -> dict[str, Any]:

@@ -101,3 +101,16 @@ def conv_unit(
     if batch:
         x = keras.layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=f"{name}_bn")(x)
     return keras.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+
+def dense_head(x: Any, classes: int, units: int, names: tuple[str, ...], *, dropout: float) -> Any:
+    """Maps in one row, hidden layers of those names, of which dropout spares a share in training, and the logits.
+
+    Shapes: [B, H, W, C] -> [B, classes].
+    Source: Krizhevsky et al. 2012, sections 3.5 and 4.2.
+    """
+    x = keras.layers.Flatten(name="features")(x)
+    for name in names:
+        x = activated(keras.layers.Dense, units, activation="relu", name=name)(x)
+        x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return keras.layers.Dense(classes, name="logits")(x)

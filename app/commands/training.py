@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from app.commands.screen import command, nothing, say, shown
 from app.config import TrainConfig, make_config
 from app.errors import UserError
-from app.flags import given_options, given_settings
+from app.flags import given_options, given_settings, sides
 
 
 def train(given: argparse.Namespace) -> None:
@@ -54,8 +54,15 @@ def train(given: argparse.Namespace) -> None:
 def evaluate(given: argparse.Namespace) -> None:
     """Measures a run, or each file of a release, on the test pictures."""
     from app.evaluate import evaluate as measure
+    from app.evaluate import evaluate_densely
 
-    rows = measure(given.source, given.data, say if not given.json else nothing)
+    told = nothing if given.json else say
+    if given.scales and not given.dense:
+        raise UserError("--scales are those of --dense; give both")
+    if given.dense:
+        rows = evaluate_densely(given.source, given.data, given.scales, told)
+    else:
+        rows = measure(given.source, given.data, told)
     if given.json:
         print(json.dumps(rows, indent=2))
 
@@ -64,6 +71,10 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `evaluate` its flags."""
     parser.add_argument("source", metavar="RUN|RELEASE")
     parser.add_argument("--data", help="other data than the run's own, with the same classes")
+    parser.add_argument("--dense", action="store_true", help="slide a run's network over the pictures and average")
+    parser.add_argument(
+        "--scales", type=sides, default=(), metavar="PIXELS,...", help="with --dense: sizes to average over, as 256,384,512"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
 
 

@@ -29,9 +29,8 @@ class RadialBasis(keras.layers.Layer):  # type: ignore[misc]
         if input_shape[-1] != len(self.codes[0]):
             raise ValueError(f"{self.name} has codes of {len(self.codes[0])} numbers and gets {input_shape[-1]}")
         kernel = np.array(self.codes, np.float32).T
-        self.kernel = self.add_weight(
-            shape=kernel.shape, initializer=lambda shape, dtype: keras.ops.cast(kernel, dtype), trainable=False, name="codes"
-        )
+        fixed = keras.initializers.Constant(kernel)
+        self.kernel = self.add_weight(shape=kernel.shape, initializer=fixed, trainable=False, name="codes")
 
     def call(self, inputs: Any) -> Any:
         # The square written out: one matrix product instead of a difference for every class.

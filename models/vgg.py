@@ -1,0 +1,87 @@
+"""VGG, configurations A to E."""
+
+from functools import partial
+from typing import Any, Literal
+
+from models import layers
+from models.blocks import Normalisation, conv_unit, dense_head, scaled
+from models.lazy import keras
+from models.spec import ModelSpec, Recipe, Shape
+
+MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet pictures that the published weights were learnt on
+MEAN_GREY = 117.4  # of the same, in the luminance of ITU-R 601
+
+# Table 1 of the paper: the kernel sizes of each block's convolutions; a block has the number of maps that MAPS says.
+Table = tuple[tuple[int | Literal["lrn"], ...], ...]
+MAPS = (64, 128, 256, 512, 512)
+A: Table = ((3,), (3,), (3, 3), (3, 3), (3, 3))
+A_LRN: Table = ((3, "lrn"), *A[1:])
+B: Table = ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3))
+C: Table = ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1))
+D: Table = ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
+E: Table = ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))
+
+
+def vgg(
+    table: Table,
+    input_shape: Shape,
+    classes: int,
+    *,
+    width: float = 1.0,
+    normalisation: Normalisation = "none",
+    dropout: float = 0.0,
+) -> Any:
+    """Five blocks of 3x3 convolutions, each halved by pooling, and three dense layers.
+
+    Layers have the same name and shape in all configurations wherever a table has them, so that a deeper network can
+    start from a trained A, as the paper does (section 3.1: there the first four convolutions and the dense layers; by
+    name all eight convolutions of A match, but for block2_conv1 wherever block 1 is deeper than A's and yet the same shape).
+
+    Args:
+        width: every number of maps and hidden units is multiplied by it.
+        normalisation: "batch" follows every convolution, which the paper did not know yet.
+    Shapes: [B, H, W, C] -> [B, classes]; at 224x224: block1_pool 112x112x64, 56x56x128, 28x28x256, 14x14x512, block5_pool
+        7x7x512, fc1 and fc2 4096. Odd sides are halved upwards, so that 17 to 32 pixels end as 1x1: small pictures need
+        no other stem.
+    Source: Simonyan and Zisserman 2014, table 1.
+    """
+    image = keras.Input(input_shape, name="image")
+    x = image
+    x = keras.layers.Rescaling(1/128, offset=[-mean/128 for mean in (MEAN_RGB if input_shape[2] == 3 else (MEAN_GREY,))], name="scale")(x)
+    for block, (kernels, maps) in enumerate(zip(table, MAPS, strict=True), start=1):
+        for number, kernel in enumerate(kernels, start=1):
+            if kernel == "lrn":
+                x = layers.LocalResponseNormalization(name=f"block{block}_lrn")(x)
+            else:
+                x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", normalisation=normalisation)
+        x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
+    return keras.Model(image, dense_head(x, classes, scaled(4096, width), ("fc1", "fc2"), dropout=dropout), name="vgg")
+
+
+PAPER = "Simonyan, Zisserman: Very deep convolutional networks for large-scale image recognition. arXiv:1409.1556 (ICLR 2015)"
+DIGITS = Recipe(epochs=6, batch_size=32, learning_rate=3e-4, warmup=1.0, clip_norm=1.0, dropout=0.5, augment="digits")
+PHOTOS = Recipe(epochs=30, learning_rate=2e-4, warmup=2.0, weight_decay=0.05, clip_norm=1.0, dropout=0.5, augment="photos")
+
+SPECS = [
+    ModelSpec(
+        name=name,
+        title=title,
+        year=2014,
+        paper=PAPER,
+        build=partial(vgg, table),
+        input_shape=(224, 224, 3),
+        classes=1000,
+        min_size=17,  # the last pool sees more than one value
+        parameters=parameters,
+        macs=macs,
+        recipes={"*": PHOTOS, "digits": DIGITS},
+    )
+    for name, title, table, parameters, macs in (
+        ("vgg_a", "VGG-A, 11 layers", A, 132_863_336, 7_609_090_048),
+        ("vgg_a_lrn", "VGG-A with local response normalisation", A_LRN, 132_863_336, 7_609_090_048),
+        ("vgg_b", "VGG-B, 13 layers", B, 133_047_848, 11_308_466_176),
+        ("vgg_c", "VGG-C, 16 layers, three of them 1x1", C, 133_638_952, 11_770_888_192),
+        ("vgg_d", "VGG-D, 16 layers", D, 138_357_544, 15_470_264_320),
+        ("vgg_e", "VGG-E, 19 layers", E, 143_667_240, 19_632_062_464),
+    )
+]
