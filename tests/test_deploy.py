@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.deploy import grey_front, inference_model
+from app.deploy import dense_model, grey_front, inference_model
 from app.images import GREY, load_picture, with_channels
 from models.registry import get_model
 
@@ -43,3 +43,33 @@ def test_answers_are_float32_whatever_the_network_is(precision):
     assert (model.input.dtype, model.outputs[0].dtype) == ("float32", "float32")
     assert [tensor.name for tensor in model.inputs] == ["image"]
     assert list(model.output) == ["probabilities"]
+
+
+def colour_pictures(count, side, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (count, side, side, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "side"), [("lenet5", 32), ("lenet5_1998", 32), ("cnn", 28), ("mlp", 9), ("resnet20", 32)])
+def test_slid_over_a_picture_of_its_own_size_a_network_answers_as_ever(name, side):
+    network = get_model(name).build((side, side, 1), 5)
+    pictures = colour_pictures(3, side)
+    dense, plain = (form(network, "classification")(pictures)["probabilities"] for form in (dense_model, inference_model))
+    np.testing.assert_allclose(dense, plain, atol=1e-5)
+
+
+def test_slid_over_a_larger_picture_a_network_gives_the_mean_of_its_logits_at_all_places():
+    network = get_model("cnn").build((16, 16, 3), 5, maps=4)
+    # Pooled by four and padded inside: places four pixels apart see the same, but for their margins, which are black here.
+    pictures = np.full((1, 24, 24, 3), 127.5, np.float32)
+    pictures[:, 10:13, 11:14] = colour_pictures(1, 3)
+    places = [pictures[:, row : row + 16, column : column + 16] for row in (0, 4, 8) for column in (0, 4, 8)]
+    margins = network.get_layer("conv1").bias, network.get_layer("conv2").bias
+    assert not any(np.asarray(bias).any() for bias in margins)
+    expected = keras.ops.softmax(np.mean([np.asarray(network(place)) for place in places], axis=0))
+    dense = dense_model(network, "classification")(pictures)["probabilities"]
+    np.testing.assert_allclose(dense, expected, atol=1e-5)
+
+
+def test_rows_that_are_steps_have_no_dense_form():
+    with pytest.raises(ValueError, match="rows takes pictures of one size alone"):
+        dense_model(get_model("rnn").build((28, 28, 1), 10), "classification")

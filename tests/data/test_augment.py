@@ -5,7 +5,24 @@ import pytest
 from scipy import ndimage
 
 from app.data import augment
-from app.data.augment import CHUNK, OPERATIONS, POLICIES, affine, colour, cutmix, cutout, find_policy, flip, mixup, shift
+from app.data.augment import (
+    CHUNK,
+    OPERATIONS,
+    POLICIES,
+    affine,
+    colour,
+    colour_axes,
+    cutmix,
+    cutout,
+    enlargement,
+    find_policy,
+    fitted,
+    flip,
+    mixup,
+    pca_colour,
+    shift,
+    zoom,
+)  # fmt: skip
 from app.errors import UserError
 from tests.data.photos import photo
 
@@ -278,3 +295,65 @@ def test_pictures_are_interpolated_the_same_in_one_part_and_in_many(monkeypatch)
     whole = affine(images, targets, rng())[0]
     monkeypatch.setattr(augment, "CHUNK", 3)
     np.testing.assert_array_equal(affine(images, targets, rng())[0], whole)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.3])
+def test_a_window_is_the_enlarged_picture_cut_out(factor):
+    """A slope stays a slope: its steepness tells the scale, its first value where the window lies."""
+    rows, columns = np.meshgrid(np.arange(40.0), np.arange(40.0), indexing="ij")
+    slopes = np.repeat(np.stack([rows, columns], axis=-1)[None], 50, axis=0).astype(np.float32)
+    windows, _ = zoom(slopes, np.eye(50), rng(), smallest=factor, largest=factor, side=20)
+    assert windows.shape == (50, 20, 20, 2)
+    step = 40 / factor / 20
+    inner = windows[:, 2:-2, 2:-2]
+    np.testing.assert_allclose(np.diff(inner[..., 0], axis=1), step, atol=1e-3)
+    np.testing.assert_allclose(np.diff(inner[..., 1], axis=2), step, atol=1e-3)
+    first = windows[:, 2, 2] - 2.5 * step + 0.5
+    assert first.min() >= -1e-3
+    assert (first + 40 / factor).max() <= 40 + 1e-3
+    spread = 40 - 40 / factor
+    assert (np.ptp(first, axis=0) >= 0.8 * spread - 1e-3).all()
+
+
+def test_scales_are_drawn_for_each_picture_over_the_papers_range():
+    slopes = np.repeat(np.arange(60.0)[None, :, None, None], 300, axis=0).repeat(60, axis=2).astype(np.float32)
+    windows, _ = find_policy("scales")[0](slopes, np.eye(300), rng())
+    factors = 1 / np.diff(windows[:, 20:22, 30, 0], axis=1).ravel()
+    assert factors.min() >= 256 / 224 - 1e-3
+    assert factors.max() <= 512 / 224 + 1e-3
+    assert factors.min() < 1.2
+    assert factors.max() > 2.2
+
+
+def test_pictures_are_stored_as_large_as_their_largest_window_needs():
+    assert enlargement(find_policy("flip+colour")) == 1
+    assert enlargement(find_policy("window+flip")) == 256 / 224
+    assert enlargement(find_policy("window+scales")) == 512 / 224
+
+
+def test_the_axes_of_colours_are_those_of_their_covariance():
+    along = rng(3).normal(0, 20, (4000, 1)) * [[1.0, 0.5, 0.25]] + rng(4).normal(0, 2, (4000, 3)) + 128
+    axes = colour_axes(along.reshape(10, 20, 20, 3).astype(np.float32))
+    values = np.linalg.norm(axes, axis=0) / 255
+    np.testing.assert_allclose(np.sort(values), np.sort(np.linalg.eigvalsh(np.cov(along / 255, rowvar=False))), rtol=1e-3)
+    longest = axes[:, values.argmax()]
+    np.testing.assert_allclose(np.abs(longest / longest[0]), [1, 0.5, 0.25], atol=0.02)
+
+
+def test_colours_move_along_the_axes_of_the_training_pictures_all_pixels_alike():
+    images, targets = batch_of((200, 6, 6, 3))
+    images = images * 0.2 + 100  # far from black and white, where nothing is cut off
+    axes = np.diag([30.0, 0.0, 10.0]).astype(np.float32)
+    moved = pca_colour(images, targets, rng(), axes=axes)[0] - images
+    np.testing.assert_allclose(np.ptp(moved, axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(moved[:, 0, 0].std(axis=0), [3, 0, 1], rtol=0.15, atol=1e-4)
+
+
+def test_an_operation_that_learns_is_fitted_to_the_training_pictures():
+    images, targets = batch_of((8, 24, 24, 3))
+    window, colours = fitted(find_policy("window+pca_colour"), images, 12)
+    small, _ = window(images, targets, rng())
+    assert small.shape == (8, 12, 12, 3)
+    expected = pca_colour(small, targets, rng(), axes=colour_axes(images))[0]
+    np.testing.assert_array_equal(colours(small, targets, rng())[0], expected)
+    assert fitted(find_policy("flip"), images, 12) == find_policy("flip")

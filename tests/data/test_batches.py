@@ -185,3 +185,23 @@ def test_the_first_batch_is_kept_as_the_network_sees_it():
     np.testing.assert_allclose(kept["images"], images, atol=0.51)
     np.testing.assert_array_equal(kept["labels"], targets)
     assert len(first_batch(batches(dataset=made((40, 40)), batch_size=80))["images"]) == 64
+
+
+def test_windows_are_cut_from_the_enlarged_pictures_while_there_is_augmentation():
+    config = make_config("lenet5", "made", {"batch_size": 16, "epochs": 10, "augment": "window", "clean_epochs": 0.5})
+    square = Split(np.zeros((COUNT, 8, 8, 3), np.uint8), DATASET.train.labels)
+    enlarged = Split(np.full((COUNT, 10, 10, 3), 200, np.uint8), square.labels)
+    given = Batches(square, DATASET, config, training=True, enlarged=enlarged)
+    augmented, clean = epoch_of(given, 0), epoch_of(given, 5)
+    assert {images.shape[1:] for images, _ in augmented + clean} == {(8, 8, 3)}
+    assert {float(images.mean()) for images, _ in augmented} == {200.0}
+    assert {float(images.mean()) for images, _ in clean} == {0.0}
+
+
+def test_every_head_gets_the_targets_and_the_weights_of_the_classes():
+    config = make_config("lenet5", "made", {"batch_size": 16, "class_weights": "balanced", "augment": "none"})
+    plain = Batches(DATASET.train, DATASET, config, training=True)[0]
+    images, targets, weights = Batches(DATASET.train, DATASET, config, training=True, heads=("logits", "auxiliary1"))[0]
+    assert list(targets) == list(weights) == ["logits", "auxiliary1"]
+    for name in targets:
+        assert same([plain], [(images, targets[name], weights[name])])
