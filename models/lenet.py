@@ -122,6 +122,7 @@ def _start(inputs: float) -> Any:
 DIGITS = Recipe(epochs=30, batch_size=32, learning_rate=3e-3, augment="digits", clean_epochs=0.1)
 MNIST = Recipe(epochs=20, learning_rate=4e-3, warmup=0.7, label_smoothing=0.05, augment="digits", clean_epochs=0.05)
 MNIST_1998 = replace(MNIST, epochs=24, label_smoothing=0.0)  # distances to codes can be no softer than they are
+MNIST_BY_HAND = replace(MNIST, epochs=14, clean_epochs=0.07)  # an epoch takes five times as long
 PHOTOS = Recipe(epochs=30, learning_rate=5e-3, weight_decay=0.02, augment="shift+flip", options={"pooling": "max"})
 PAPER = "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. Proc. IEEE 86"
 
@@ -149,7 +150,7 @@ SPECS = [
         min_size=28,
         parameters=61_706,
         macs=416_520,
-        recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST},
+        recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST_BY_HAND},
     ),
     ModelSpec(
         name="lenet5_1998",
