@@ -10,6 +10,7 @@ from models.spec import Shape
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "maxout"]
 Pooling = Literal["max", "average", "min"]
 Normalisation = Literal["none", "batch"]
+MEANS = (123.68, 116.779, 103.939)  # of ImageNet's red, green and blue
 SMALL = 96  # pixels: networks made for ImageNet take pictures whose shorter side is less with a stem that keeps their size
 
 
@@ -20,6 +21,17 @@ def picture(input_shape: Shape) -> tuple[Any, Any]:
     """
     image = keras.Input(input_shape, name="image")
     return image, keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(image)
+
+
+def centred(input_shape: Shape) -> tuple[Any, Any]:
+    """The input of a network, and its pixels without the mean of ImageNet's colours; of grey, without the mean of these.
+
+    Shapes: float32 [B, H, W, C], twice.
+    Source: Simonyan and Zisserman 2014, section 2.1.
+    """
+    image = keras.Input(input_shape, name="image")
+    means = MEANS if input_shape[2] == 3 else (sum(MEANS) / 3,)
+    return image, keras.layers.Rescaling(1.0, offset=[-mean for mean in means], name="centre")(image)
 
 
 def is_small(input_shape: Shape) -> bool:

@@ -1,151 +1,220 @@
-"""Convolution and pooling written out: windows of the picture, and a sum or a choice over each.
+"""Convolution and pooling written out over `keras.ops`: windows of a picture by slices, then one multiplication of matrices.
 
-Everything rests on plain slices: for each place of the window, what it meets as it slides. Shapes are those of Keras:
-pictures [B, H, W, C], kernels [rows, columns, C, filters]. `padding` is "valid", "same" as Keras has it, or a number of
-zeros on every side.
+Everything here takes sequences [B, N, C] and pictures [B, H, W, C] alike: the kernel says how many axes there are. Sizes and
+`padding="same"` are as Keras has them, and so are the shapes of kernels, so that weights can be exchanged.
 
-Source: Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning.
+Source: Dumoulin, Visin 2016, for the arithmetic of strides, padding, dilation and transposition.
 """
 
-from functools import reduce
-from itertools import chain
-from typing import Any
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from models.lazy import keras
 
-Pair = tuple[int, int]
-Padding = str | int
+Padding = int | Literal["valid", "same"]
+Steps = int | Sequence[int]
 
 
-def windows(
-    x: Any, size: Pair, strides: Pair = (1, 1), padding: Padding = "valid", dilation: Pair = (1, 1), fill: float = 0
-) -> list[list[Any]]:
-    """What stands at each place of the window, as it slides over the picture.
+def correlate(x: Any, kernel: Any, strides: Steps = 1, padding: Padding = "valid", dilation: Steps = 1) -> Any:
+    """Cross-correlation, which deep learning calls convolution: every window of all channels, times the kernel.
 
-    Args:
-        fill: the value of the padding.
-    Shapes: [B, H, W, C] -> rows times columns times [B, H', W', C].
+    Shapes: [B, *N, C] with [*k, C, F] -> [B, *M, F], with M = floor((N + 2p - d(k - 1) - 1) / s) + 1.
     """
-    x = padded(x, size, strides, padding, dilation, fill)
-    rows, columns = (steps(size[axis], strides[axis], dilation[axis]) for axis in (0, 1))
-    return [[x[:, row, column] for column in columns] for row in rows]
+    *size, channels, filters = kernel.shape
+    seen = windows(padded(x, size, strides, padding, dilation), size, strides, dilation)
+    matrix = keras.ops.reshape(seen, (-1, math.prod(size) * channels))
+    answers = keras.ops.matmul(matrix, keras.ops.reshape(kernel, (-1, filters)))
+    return keras.ops.reshape(answers, (-1, *keras.ops.shape(seen)[1:-1], filters))
 
 
-def steps(size: int, stride: int, dilation: int) -> list[slice]:
-    """For each place of the window along an axis: what it meets there."""
-    return [slice(place * dilation, -(size - 1 - place) * dilation or None, stride) for place in range(size)]
+def convolve(x: Any, kernel: Any, strides: Steps = 1, padding: Padding = "valid", dilation: Steps = 1) -> Any:
+    """Convolution as mathematics has it: cross-correlation with the kernel turned by 180 degrees.
+
+    Shapes: as `correlate`.
+    """
+    return correlate(x, turned(kernel), strides, padding, dilation)
 
 
-def padded(x: Any, size: Pair, strides: Pair, padding: Padding, dilation: Pair = (1, 1), fill: float = 0) -> Any:
-    """The picture with what the padding adds. Shapes: [B, H, W, C] -> [B, H + above + below, W + left + right, C]."""
-    margins = [margin(x.shape[axis + 1], size[axis], strides[axis], padding, dilation[axis]) for axis in (0, 1)]
+def depthwise(x: Any, kernel: Any, strides: Steps = 1, padding: Padding = "valid", dilation: Steps = 1) -> Any:
+    """Cross-correlation of each channel by itself, with `multiplier` kernels for each.
+
+    Shapes: [B, *N, C] with [*k, C, multiplier] -> [B, *M, C * multiplier].
+    Source: Howard et al. 2017, section 3.1.
+    """
+    *size, channels, multiplier = kernel.shape
+    seen = windows(padded(x, size, strides, padding, dilation), size, strides, dilation)
+    taps = math.prod(size)
+    each = keras.ops.einsum(
+        "ntc,tcm->ncm",
+        keras.ops.reshape(seen, (-1, taps, channels)),
+        keras.ops.reshape(kernel, (taps, channels, multiplier)),
+    )
+    return keras.ops.reshape(each, (-1, *keras.ops.shape(seen)[1:-1], channels * multiplier))
+
+
+def pointwise(x: Any, kernel: Any) -> Any:
+    """The 1x1 convolution: one dense layer at every place.
+
+    Shapes: [B, *N, C] with [C, F] -> [B, *N, F].
+    Source: Lin, Chen, Yan 2013.
+    """
+    return keras.ops.matmul(x, kernel)
+
+
+def transpose(x: Any, kernel: Any, strides: Steps = 1, padding: Padding = "valid", dilation: Steps = 1) -> Any:
+    """Transposed convolution: what a convolution with this kernel does to the gradient, so that small maps become large.
+
+    Zeros are put between the inputs, and the turned kernel runs over them with stride 1.
+
+    Shapes: [B, *N, C] with [*k, F, C] -> [B, *M, F], with M by `transposed_size`.
+    Raises:
+        ValueError: the padding takes away more than the kernel adds.
+    """
+    *size, _, _ = kernel.shape
+    margins = []
+    for k, n, s, d in zip(size, x.shape[1:-1], each_axis(strides, size), each_axis(dilation, size), strict=True):
+        wanted, reach = transposed_size(n, k, s, padding, d), d * (k - 1)
+        before = reach - _margins(wanted, k, s, padding, d)[0]
+        if before < 0:
+            raise ValueError(f"a padding of {padding} takes more than a kernel of {k} adds")
+        margins.append((before, wanted + reach - before - (s * (n - 1) + 1)))
+    spread = keras.ops.pad(dilated(x, each_axis(strides, size)), [(0, 0), *margins, (0, 0)])
+    return correlate(spread, keras.ops.swapaxes(turned(kernel), -1, -2), dilation=dilation)
+
+
+def max_pool(x: Any, size: Sequence[int], strides: Steps, padding: Padding = "valid") -> Any:
+    """The largest of each window; the gradient goes to the first that is largest.
+
+    Shapes: [B, *N, C] -> [B, *M, C].
+    """
+    return _pool(padded(x, size, strides, padding, fill=-math.inf), size, strides, keras.ops.maximum)
+
+
+def min_pool(x: Any, size: Sequence[int], strides: Steps, padding: Padding = "valid") -> Any:
+    """The smallest of each window; the gradient goes to the first that is smallest.
+
+    Shapes: [B, *N, C] -> [B, *M, C].
+    """
+    return _pool(padded(x, size, strides, padding, fill=math.inf), size, strides, keras.ops.minimum)
+
+
+def average_pool(x: Any, size: Sequence[int], strides: Steps, padding: Padding = "valid") -> Any:
+    """The mean of each window, of what lies in the picture alone: padding counts for nothing.
+
+    Shapes: [B, *N, C] -> [B, *M, C].
+    """
+    wide = padded(x, size, strides, padding)
+    total = _pool(wide, size, strides, keras.ops.add)
+    if wide is x:
+        return total / math.prod(size)
+    inside = padded(keras.ops.ones_like(x[:1, ..., :1]), size, strides, padding)
+    return total / _pool(inside, size, strides, keras.ops.add)
+
+
+def windows(x: Any, size: Sequence[int], strides: Steps = 1, dilation: Steps = 1) -> Any:
+    """What a kernel of a size sees at each of its places, row by row.
+
+    One slice for each tap holds that tap's input at all places at once. Sliced along one axis after the other, a kernel of
+    k x k needs 2k slices in place of k^2, and the gradient as many fewer sums: a third less time on a CPU.
+
+    Shapes: [B, *N, C] -> [B, *M, k * ... * k * C], the last as a kernel [*k, C, F] flattened.
+    """
+    strides, dilation = each_axis(strides, size), each_axis(dilation, size)
+    for axis in reversed(range(len(size))):
+        k, s, d = size[axis], strides[axis], dilation[axis]
+        x = keras.ops.concatenate([_tap(x, axis + 1, d * tap, d * (k - 1), s) for tap in range(k)], axis=-1)
+    return x
+
+
+def padded(x: Any, size: Sequence[int], strides: Steps, padding: Padding, dilation: Steps = 1, fill: float = 0.0) -> Any:
+    """The input with margins of `fill`, or the very same where there are none.
+
+    Shapes: [B, *N, C] -> [B, *(N + margins), C].
+    """
+    strides, dilation = each_axis(strides, size), each_axis(dilation, size)
+    sides = zip(x.shape[1:-1], size, strides, dilation, strict=True)
+    margins = [_margins(n, k, s, padding, d) for n, k, s, d in sides]
     if not any(before or after for before, after in margins):
         return x
     return keras.ops.pad(x, [(0, 0), *margins, (0, 0)], constant_values=fill)
 
 
-def margin(length: int | None, size: int, stride: int, padding: Padding, dilation: int) -> Pair:
-    """Zeros before and after one axis.
+def turned(kernel: Any) -> Any:
+    """A kernel turned by 180 degrees: each of its axes of space backwards.
 
-    Raises:
-        ValueError: "same" with a stride needs to know the length.
+    Shapes: [*k, C, F] -> the same.
+    """
+    return keras.ops.flip(kernel, axis=tuple(range(len(kernel.shape) - 2)))
+
+
+def dilated(x: Any, strides: Sequence[int]) -> Any:
+    """The input with `stride - 1` zeros between neighbours.
+
+    Shapes: [B, *N, C] -> [B, *(s(N - 1) + 1), C].
+    """
+    for axis, stride in enumerate(strides, 1):
+        if stride > 1:
+            shape = list(keras.ops.shape(x))
+            apart = [(0, 0)] * (len(shape) + 1)
+            apart[axis + 1] = (0, stride - 1)
+            x = keras.ops.pad(keras.ops.expand_dims(x, axis + 1), apart)
+            x = keras.ops.reshape(x, (-1, *shape[1:axis], shape[axis] * stride, *shape[axis + 1 :]))
+            x = _tap(x, axis, 0, stride - 1, 1)
+    return x
+
+
+def output_size(n: int, k: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
+    """How many places a kernel has: floor((n + 2p - d(k - 1) - 1) / s) + 1; with "same" ceil(n / s)."""
+    before, after = _margins(n, k, stride, padding, dilation)
+    return (n + before + after - dilation * (k - 1) - 1) // stride + 1
+
+
+def transposed_size(n: int, k: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
+    """The size from which a convolution makes n: s(n - 1) + d(k - 1) + 1 - 2p; with "same" s n.
+
+    Several sizes come down to n. As Keras does, "valid" takes the smallest that covers s n.
     """
     if isinstance(padding, int):
-        return padding, padding
+        return stride * (n - 1) + dilation * (k - 1) + 1 - 2 * padding
+    return stride * n + (max(dilation * (k - 1) + 1 - stride, 0) if padding == "valid" else 0)
+
+
+def each_axis(value: Steps, size: Sequence[int]) -> tuple[int, ...]:
+    """A number as one for each axis of the kernel; several stay as they are."""
+    return (value,) * len(size) if isinstance(value, int) else tuple(value)
+
+
+def _margins(n: int | None, k: int, stride: int, padding: Padding, dilation: int = 1) -> tuple[int, int]:
+    """Before and after; with "same" as little as lets the kernel begin at every stride-th input, the odd one after."""
     if padding == "valid":
         return 0, 0
-    reach = dilation * (size - 1) + 1
-    if stride > 1:
-        if length is None:
-            raise ValueError("padding 'same' with a stride needs pictures of a known size")
-        missing = max(0, (-(-length // stride) - 1) * stride + reach - length)
-    else:
-        missing = reach - 1
+    if padding != "same":
+        return padding, padding
+    reach = dilation * (k - 1)
+    if stride == 1:
+        return reach // 2, reach - reach // 2
+    if n is None:
+        raise ValueError('padding="same" with a stride needs a size that is known')
+    missing = max(0, (math.ceil(n / stride) - 1) * stride + reach + 1 - n)
     return missing // 2, missing - missing // 2
 
 
-def correlate2d(x: Any, kernel: Any, strides: Pair = (1, 1), padding: Padding = "valid", dilation: Pair = (1, 1)) -> Any:
-    """Cross-correlation, which networks call convolution: the sum of window times kernel, over rows, columns and channels.
-
-    Shapes: [B, H, W, C], [rows, columns, C, filters] -> [B, H', W', filters].
-    """
-    rows, columns, channels, filters = kernel.shape
-    x = padded(x, (rows, columns), strides, padding, dilation)
-    # Rows first and then columns: as many copies as their sum, not their product.
-    x = keras.ops.concatenate([x[:, row] for row in steps(rows, strides[0], dilation[0])], axis=-1)
-    x = keras.ops.concatenate([x[:, :, column] for column in steps(columns, strides[1], dilation[1])], axis=-1)
-    by_column = keras.ops.transpose(kernel, (1, 0, 2, 3))
-    return keras.ops.tensordot(x, keras.ops.reshape(by_column, (columns * rows * channels, filters)), axes=1)
+def _pool(x: Any, size: Sequence[int], strides: Steps, join: Callable[[Any, Any], Any]) -> Any:
+    """Each window joined to one, along one axis after the other: 2k slices in place of k^2."""
+    for axis, (k, s) in enumerate(zip(size, each_axis(strides, size), strict=True), 1):
+        x = functools.reduce(join, [_tap(x, axis, tap, k - 1, s) for tap in range(k)])
+    return x
 
 
-def convolve2d(x: Any, kernel: Any, strides: Pair = (1, 1), padding: Padding = "valid", dilation: Pair = (1, 1)) -> Any:
-    """Convolution as mathematics has it: with the kernel turned by 180 degrees."""
-    return correlate2d(x, keras.ops.flip(kernel, axis=(0, 1)), strides, padding, dilation)
-
-
-def correlate1d(x: Any, kernel: Any, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> Any:
-    """Cross-correlation of sequences: of pictures one column wide.
-
-    Shapes: [B, L, C], [steps, C, filters] -> [B, L', filters].
-    """
-    before, after = margin(x.shape[1], kernel.shape[0], stride, padding, dilation)
-    x = keras.ops.pad(x, [(0, 0), (before, after), (0, 0)])
-    return correlate2d(x[:, :, None], kernel[:, None], (stride, 1), "valid", (dilation, 1))[:, :, 0]
-
-
-def depthwise2d(x: Any, kernel: Any, strides: Pair = (1, 1), padding: Padding = "valid", dilation: Pair = (1, 1)) -> Any:
-    """A kernel for each channel, with no sum over channels.
-
-    Shapes: [B, H, W, C], [rows, columns, C, 1] -> [B, H', W', C].
-    Source: Howard et al. 2017, section 3.1.
-    """
-    rows = windows(x, kernel.shape[:2], strides, padding, dilation)
-    return sum(seen * kernel[i, j, :, 0] for i, row in enumerate(rows) for j, seen in enumerate(row))
-
-
-def pointwise2d(x: Any, kernel: Any) -> Any:
-    """A 1x1 convolution: the same sum over channels at every place. Shapes: [B, H, W, C], [C, filters] -> [B, H, W, filters]."""
-    return keras.ops.tensordot(x, kernel, axes=1)
-
-
-def transposed2d(x: Any, kernel: Any, strides: Pair = (1, 1), padding: int = 0) -> Any:
-    """The transpose of `correlate2d` with the same kernel: each value spreads the kernel, times itself, where it was seen from.
-
-    Shapes: [B, H, W, filters], [rows, columns, C, filters] -> [B, (H - 1) stride + rows - 2 padding, ..., C].
-    Source: Dumoulin and Visin 2016, section 4; Zeiler et al. 2010.
-    """
-    rows, columns = kernel.shape[:2]
-    spread = _spread(_spread(x, strides[0], 1), strides[1], 2)
-    border = [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)]
-    turned = keras.ops.transpose(keras.ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
-    whole = correlate2d(keras.ops.pad(spread, border), turned)
-    return whole[:, padding : whole.shape[1] - padding, padding : whole.shape[2] - padding]
-
-
-def max_pool2d(x: Any, size: Pair, strides: Pair, padding: Padding = "valid") -> Any:
-    """The largest of each window. Shapes: [B, H, W, C] -> [B, H', W', C]."""
-    return reduce(keras.ops.maximum, chain(*windows(x, size, strides, padding, fill=-float("inf"))))
-
-
-def min_pool2d(x: Any, size: Pair, strides: Pair, padding: Padding = "valid") -> Any:
-    """The smallest of each window. Shapes: as `max_pool2d`."""
-    return reduce(keras.ops.minimum, chain(*windows(x, size, strides, padding, fill=float("inf"))))
-
-
-def average_pool2d(x: Any, size: Pair, strides: Pair, padding: Padding = "valid") -> Any:
-    """The mean of each window, of what is no padding. Shapes: as `max_pool2d`."""
-    total = sum(chain(*windows(x, size, strides, padding)))
-    if padding == "valid":
-        return total / (size[0] * size[1])
-    return total / sum(chain(*windows(keras.ops.ones_like(x[:1, :, :, :1]), size, strides, padding)))
-
-
-def _spread(x: Any, stride: int, axis: int) -> Any:
-    """Zeros between the values of an axis, one less than the stride."""
-    if stride == 1:
-        return x
-    between = keras.ops.stack([x, *[keras.ops.zeros_like(x)] * (stride - 1)], axis=axis + 1)
-    shape = [-1, *x.shape[1:]]
-    shape[axis] *= stride
-    whole = keras.ops.reshape(between, shape)
-    return keras.ops.take(whole, range(shape[axis] - stride + 1), axis=axis)
+def _tap(x: Any, axis: int, start: int, reach: int, stride: int) -> Any:
+    """What one tap of a kernel with this reach sees, all places of an axis at once."""
+    shape = list(keras.ops.shape(x))
+    places = (shape[axis] - reach - 1) // stride + 1
+    if stride > 1:
+        return x[(slice(None),) * axis + (slice(start, start + (places - 1) * stride + 1, stride),)]
+    # The same as x[..., start : start + places, ...], whose gradient takes TensorFlow three times as long on a CPU.
+    starts = [0] * len(shape)
+    starts[axis], shape[axis] = start, places
+    return keras.ops.slice(x, starts, shape)

@@ -47,8 +47,8 @@ def _within_channels(x: Any, strides: int, number: int) -> Any:
 
 
 PAPER = "Howard et al.: MobileNets: efficient convolutional neural networks for mobile vision applications. arXiv:1704.04861"
-DIGITS = Recipe(epochs=15, batch_size=32, learning_rate=3e-3, weight_decay=0.02, augment="digits", clean_epochs=0.1)
-MNIST = Recipe(epochs=12, learning_rate=3e-3, weight_decay=0.02, label_smoothing=0.05, augment="digits", clean_epochs=0.1)
+DIGITS = Recipe(epochs=12, batch_size=32, learning_rate=1e-2, weight_decay=0.02, augment="digits", clean_epochs=0.1)
+MNIST = Recipe(epochs=12, learning_rate=6e-3, weight_decay=0.02, label_smoothing=0.05, augment="digits", clean_epochs=0.1)
 PHOTOS = Recipe(
     epochs=30, batch_size=32, learning_rate=1e-3, weight_decay=0.02, label_smoothing=0.1, augment="photos", dropout=0.1
 )

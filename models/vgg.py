@@ -4,12 +4,11 @@ from functools import partial
 from typing import Any, Literal
 
 from models import layers
-from models.blocks import Normalisation, conv_unit, dense_head, scaled
+from models.blocks import Normalisation, centred, conv_unit, dense_head, scaled
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
 
-MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet pictures that the published weights were learnt on
-MEAN_GREY = 117.4  # of the same, in the luminance of ITU-R 601
+CONTRAST = 64  # about the deviation of pixels from their mean
 
 # Table 1 of the paper: the kernel sizes of each block's convolutions; a block has the number of maps that MAPS says.
 Table = tuple[tuple[int | Literal["lrn"], ...], ...]
@@ -33,9 +32,11 @@ def vgg(
 ) -> Any:
     """Five blocks of 3x3 convolutions, each halved by pooling, and three dense layers.
 
-    Layers have the same name and shape in all configurations wherever a table has them, so that a deeper network can
-    start from a trained A, as the paper does (section 3.1: there the first four convolutions and the dense layers; by
-    name all eight convolutions of A match, but for block2_conv1 wherever block 1 is deeper than A's and yet the same shape).
+    The layers of A have the same names and shapes in B to E, so that a deeper network can start from all that A has learnt;
+    the paper's (section 3.1) start from its first four convolutions and its dense layers.
+
+    Weights start from He's initialiser, which the paper could not know, the first kernel at a 64th of it: it takes pixels of
+    -128..128, as published weights do, and the maps after it are to be about 1.
 
     Args:
         width: every number of maps and hidden units is multiplied by it.
@@ -45,15 +46,15 @@ def vgg(
         no other stem.
     Source: Simonyan and Zisserman 2014, table 1.
     """
-    image = keras.Input(input_shape, name="image")
-    x = image
-    x = keras.layers.Rescaling(1/128, offset=[-mean/128 for mean in (MEAN_RGB if input_shape[2] == 3 else (MEAN_GREY,))], name="scale")(x)
+    image, x = centred(input_shape)
+    start = keras.initializers.VarianceScaling(2.0 / CONTRAST**2)
     for block, (kernels, maps) in enumerate(zip(table, MAPS, strict=True), start=1):
         for number, kernel in enumerate(kernels, start=1):
             if kernel == "lrn":
                 x = layers.LocalResponseNormalization(name=f"block{block}_lrn")(x)
             else:
-                x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", normalisation=normalisation)
+                first = {"kernel_initializer": start} if block == number == 1 else {}
+                x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", normalisation=normalisation, **first)
         x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
     return keras.Model(image, dense_head(x, classes, scaled(4096, width), ("fc1", "fc2"), dropout=dropout), name="vgg")
 

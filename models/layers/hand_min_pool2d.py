@@ -1,18 +1,19 @@
-"""A pooling layer on pooling written out: by the smallest."""
+"""Pooling by the smallest value, written out by hand."""
 
 from typing import Any
 
 import keras
 
-from models.convolution import min_pool2d
+from models import convolution
+from models.layers.hand_max_pool2d import HandMaxPool2D
 
 
 @keras.saving.register_keras_serializable("convoy")
-class HandMinPool2D(keras.layers.MaxPooling2D):  # type: ignore[misc]
-    """The smallest of each window, with the settings and shapes of Keras' MaxPooling2D.
+class HandMinPool2D(HandMaxPool2D):
+    """The smallest of each window, from slices and comparisons.
 
-    Shapes: [B, H, W, C] -> [B, H', W', C].
+    Shapes: [B, H, W, C] -> [B, H', W', C], as HandMaxPool2D.
     """
 
     def call(self, inputs: Any) -> Any:
-        return min_pool2d(inputs, self.pool_size, self.strides, self.padding)
+        return convolution.min_pool(inputs, self.pool_size, self.strides, self.padding)
