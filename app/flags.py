@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, NoReturn, get_args, get_origin
 
 from app.config import TrainConfig, find_model, parse_option, parse_value, setting_types
 from app.errors import UserError, unknown
 
-MOST = 1000  # labels in an answer
+MOST_LABELS = 1000  # in an answer
+MOST_CLASSES = 100_000  # that a network is drawn with
 LARGEST_SIDE = 4096  # pixels of a picture for a network
 
 
@@ -69,22 +70,24 @@ def number(text: str) -> float:
     return float(parse_value("--tolerance", float, text))
 
 
-def count(text: str) -> int:
-    """A flag's text as a whole number from 1."""
-    value = int(parse_value("--top", int, text))
-    if value < 1:
-        raise UserError(f"--top {value} is too small; the smallest is 1")
-    if value > MOST:
-        raise UserError(f"--top {value} is too large; the largest is {MOST}")
-    return value
+def whole(flag: str, largest: int) -> Callable[[str], int]:
+    """What reads a flag's text as a whole number from 1."""
+
+    def read(text: str) -> int:
+        value = int(parse_value(flag, int, text))
+        if value < 1:
+            raise UserError(f"{flag} {value} is too small; the smallest is 1")
+        if value > largest:
+            raise UserError(f"{flag} {value} is too large; the largest is {largest}")
+        return value
+
+    return read
 
 
-def sides(text: str) -> tuple[int, ...]:
-    """A flag's text as sides of pictures: `256,384`."""
-    found = tuple(int(parse_value("--scales", int, part)) for part in text.split(","))
-    if wrong := [side for side in found if not 1 <= side <= LARGEST_SIDE]:
-        raise UserError(f"--scales {wrong[0]}: a side has 1 to {LARGEST_SIDE} pixels")
-    return found
+def sides(flag: str) -> Callable[[str], tuple[int, ...]]:
+    """What reads a flag's text as sides of pictures: `256,384`."""
+    read = whole(flag, LARGEST_SIDE)
+    return lambda text: tuple(read(part) for part in text.split(","))
 
 
 def given_settings(given: argparse.Namespace) -> dict[str, Any]:

@@ -58,11 +58,12 @@ def alexnet(
     Source: Krizhevsky, Sutskever, Hinton 2012, section 3.5. The paper says 224, from which 55 do not follow.
     """
     image, x = picture(input_shape)
+    towers = max(stage.groups for stage in stages)  # each has its share of every layer's maps, whatever the width
     stem = SMALL_STEM if is_small(input_shape) else stages[0]
     for number, stage in enumerate((stem, *stages[1:]), start=1):
         x = conv_unit(
             x,
-            stage.groups * scaled(stage.filters // stage.groups, width),
+            towers * scaled(stage.filters // towers, width),
             stage.size,
             f"conv{number}",
             strides=stage.strides,

@@ -209,12 +209,22 @@ def _pool(x: Any, size: Sequence[int], strides: Steps, join: Callable[[Any, Any]
 
 
 def _tap(x: Any, axis: int, start: int, reach: int, stride: int) -> Any:
-    """What one tap of a kernel with this reach sees, all places of an axis at once."""
+    """What one tap of a kernel with this reach sees, all places of an axis at once: x[..., start : end : stride, ...].
+
+    Cut out and reshaped, because the gradient of a slice with steps takes TensorFlow several times as long on a CPU.
+    """
     shape = list(keras.ops.shape(x))
     places = (shape[axis] - reach - 1) // stride + 1
-    if stride > 1:
-        return x[(slice(None),) * axis + (slice(start, start + (places - 1) * stride + 1, stride),)]
-    # The same as x[..., start : start + places, ...], whose gradient takes TensorFlow three times as long on a CPU.
-    starts = [0] * len(shape)
-    starts[axis], shape[axis] = start, places
+    if stride == 1:
+        return _cut(x, axis, start, places)
+    x = keras.ops.pad(x, [(0, 0)] * axis + [(0, -shape[axis] % stride)] + [(0, 0)] * (len(shape) - axis - 1))
+    x = keras.ops.reshape(x, (-1, *shape[1:axis], (shape[axis] - 1) // stride + 1, stride, *shape[axis + 1 :]))
+    tap = _cut(_cut(x, axis, start // stride, places), axis + 1, start % stride, 1)
+    return keras.ops.squeeze(tap, axis + 1)
+
+
+def _cut(x: Any, axis: int, start: int, count: int) -> Any:
+    """So many from one axis."""
+    starts, shape = [0] * len(x.shape), list(keras.ops.shape(x))
+    starts[axis], shape[axis] = start, count
     return keras.ops.slice(x, starts, shape)

@@ -4,20 +4,79 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+
+from app.commands.screen import say
+from app.config import find_model
+from app.errors import UserError
+from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
 
 
 def models(given: argparse.Namespace) -> None:
-    """Lists the networks."""
+    """Lists the networks, and what they reached here."""
+    from app.explain.inspect import short
     from app.tables import table
     from models.registry import all_models
 
     specs = all_models().values()
     if given.json:
-        keys = ("name", "title", "year", "paper", "objective", "input_shape", "min_size", "parameters")
-        print(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
+        keys = ("name", "title", "year", "paper", "objective", "input_shape", "min_size", "parameters", "macs", "reached")
+        rows = [{key: getattr(spec, key) for key in keys} | {"reached": dict(spec.reached)} for spec in specs]
+        print(json.dumps(rows, indent=2))
         return
-    rows = [(s.name, s.year, f"{s.parameters:,}", "x".join(map(str, s.input_shape)), s.title, s.paper) for s in specs]
-    print(table(("name", "year", "parameters", "input", "title", "paper"), rows))
+    cells = [
+        (
+            spec.name,
+            spec.year,
+            short(spec.parameters),
+            short(spec.macs),
+            "x".join(map(str, spec.input_shape)),
+            ", ".join(f"{data} {percent:.2f}" for data, percent in spec.reached.items()),
+            spec.paper,
+        )
+        for spec in specs
+    ]
+    print(table(("name", "year", "parameters", "MACs", "input", "reached here, %", "paper"), cells))
+
+
+def inspect(given: argparse.Namespace) -> None:
+    """Shows a network as a table: sizes, receptive fields, parameters, multiply-adds."""
+    from app.explain.plot import check_name
+
+    spec = find_model(given.model)
+    options = given_options(given, given.model)
+    if given.plot:
+        check_name(Path(given.plot))
+    if given.image_size and given.image_size < spec.min_size:
+        raise UserError(f"--image-size {given.image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
+    from app.runners.silence import load_keras
+
+    load_keras()
+    from app.explain.inspect import inspect as examine
+    from app.explain.plot import draw
+
+    inspection = examine(given.model, given.image_size, options, given.classes)
+    if given.plot:
+        draw(inspection, Path(given.plot))
+    print(json.dumps(inspection.to_json(), indent=2) if given.json else inspection.text)
+    if given.plot and not given.json:
+        say(f"drawing: {given.plot}")
+
+
+def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of `inspect` its flags."""
+    parser.add_argument("model", metavar="MODEL", help="a name from: python -m app models")
+    parser.add_argument(
+        "--image-size",
+        type=whole("--image-size", LARGEST_SIDE),
+        default=0,
+        metavar="PIXELS",
+        help="side of the picture; default: the paper's",
+    )
+    parser.add_argument("--classes", type=whole("--classes", MOST_CLASSES), default=0, metavar="N", help="default: the paper's")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
+    parser.add_argument("--plot", metavar="FILE", help="draw it, too")
+    add_json_flag(parser)
 
 
 def datasets(given: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.commands.screen import command, say, shown
 from app.errors import UserError
-from app.flags import count, number
+from app.flags import MOST_LABELS, number, whole
 
 
 def export(given: argparse.Namespace) -> None:
@@ -76,7 +76,7 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `predict` its flags."""
     parser.add_argument("source", metavar="RUN|RELEASE|FILE")
     parser.add_argument("pictures", nargs="+", metavar="PICTURE|FOLDER")
-    parser.add_argument("--top", type=count, default=5, help="how many labels; default: 5")
+    parser.add_argument("--top", type=whole("--top", MOST_LABELS), default=5, help="how many labels; default: 5")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", metavar="FILE", help="write a table instead")
     form.add_argument("--json", action="store_true", help="an object a line, for programs")

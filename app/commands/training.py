@@ -73,7 +73,11 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="other data than the run's own, with the same classes")
     parser.add_argument("--dense", action="store_true", help="slide a run's network over the pictures and average")
     parser.add_argument(
-        "--scales", type=sides, default=(), metavar="PIXELS,...", help="with --dense: sizes to average over, as 256,384,512"
+        "--scales",
+        type=sides("--scales"),
+        default=(),
+        metavar="PIXELS,...",
+        help="with --dense: sizes to average over, as 256,384,512",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
 

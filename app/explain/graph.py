@@ -68,17 +68,14 @@ def steps(network: Any) -> Iterator[Step]:
 
 
 def _opened(layer: Any, node: Any) -> Iterator[Step]:
+    """A layer's step, or those of a model that is used as a layer, from the tensors outside to those inside and back."""
     inputs, outputs = tuple(node.input_tensors), tuple(node.outputs)
     inner = getattr(layer, "_functional", layer)  # a Sequential has its graph there
-    if not isinstance(inner, keras.Model) or not hasattr(inner, "_inputs"):
+    if not isinstance(inner, keras.Function):
         yield Step(layer, node.arguments.args, inputs, outputs)
         return
-    through = keras.layers.Identity
     for outside, inside in zip(inputs, inner.inputs, strict=True):
-        yield Step(through(name=inside._keras_history.operation.name), (), (outside,), (inside,))
-    first = len(inner.inputs)
-    for number, step in enumerate(steps(inner)):
-        if number >= first:
-            yield step
+        yield Step(inside._keras_history.operation, (), (outside,), (inside,))
+    yield from [step for step in steps(inner) if step.inputs]
     for inside, outside in zip(inner.outputs, outputs, strict=True):
-        yield Step(through(name=layer.name), (), (inside,), (outside,))
+        yield Step(layer, (), (inside,), (outside,))

@@ -7,16 +7,18 @@ follow them. Feature maps are [B, H, W, C].
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.explain.graph import Step
+from app.explain.graph import Step, steps
 from app.explain.sizes import Window, keras_size, same_padding, transposed_crop, transposed_size
+from app.explain.sizes import extent as dilated
 
 Field = tuple[Window | None, Window | None]  # what a position sees along height and width; None: everything
 Sizes = tuple[int | None, ...]
 Pair = tuple[int, int]
+Move = tuple[Callable[[Window], Window | None], int]  # along one axis: what is seen then, and the size
 EVERYTHING: Field = (None, None)
 PIXEL: Field = (Window(), Window())
 
@@ -49,17 +51,25 @@ def kernel_of(layer: Any) -> Kernel | None:
     )
 
 
-def seen(step: Step, fields: Sequence[Field]) -> Field:
+def fields(network: Any) -> Iterator[tuple[Step, Field]]:
+    """Every step of a network, and what each position of its output sees."""
+    known: dict[int, Field] = {}
+    for step in steps(network):
+        field = seen(step, [known[id(tensor)] for tensor in step.inputs]) if step.inputs else PIXEL
+        known |= {id(tensor): field for tensor in step.outputs}
+        yield step, field
+
+
+def seen(step: Step, inputs: Sequence[Field]) -> Field:
     """What each position of a step's output sees, from what its inputs see."""
-    layer, field = step.layer, _union(fields)
+    layer, field = step.layer, _union(inputs)
     before, after = tuple(step.inputs[0].shape[1:]), tuple(step.outputs[0].shape[1:])
-    if _recurrent(layer) or type(layer).__name__.startswith("Global") or (hasattr(layer, "units") and len(before) == 1):
+    mixes = len(before) == 1 and macs(step) > 0  # a dense layer over a vector, or one of our own
+    if mixes or _recurrent(layer) or type(layer).__name__.startswith("Global"):
         return EVERYTHING
-    if len(before) == len(after) == 3 and (moved := _moved(step, before, after)):
-        sizes = [size for _, size in moved]
-        # Attributes may mean something else in a layer that we do not know: its output tells.
-        if sizes == list(after[:2]):
-            return _along(field, moved)
+    if len(before) == len(after) == 3 and (moves := _moved(step, before, after)):
+        # In a layer that we do not know the attributes may mean something else; the size of its output tells.
+        return _along(field, moves) if [size for _, size in moves] == list(after[:2]) else EVERYTHING
     if len(before) == len(after) and before[:-1] == after[:-1]:
         return field
     if math.prod(before) == math.prod(after):  # a Flatten or Reshape: the numbers are the same ones, elsewhere
@@ -77,10 +87,10 @@ def macs(step: Step) -> int:
     layer, before, after = step.layer, tuple(step.inputs[0].shape), tuple(step.outputs[0].shape)
     if hasattr(layer, "macs"):
         return int(layer.macs(before, after))
-    kernels = sum(math.prod(weight.shape) for weight in weights(layer) if weight.name.endswith("kernel"))
-    if _recurrent(layer):
-        return kernels * (before[1] or 1)
-    return kernels * math.prod(side or 1 for side in (before if _transposed(layer) else after)[1:-1])
+    kernels: int = sum(math.prod(weight.shape) for weight in weights(layer) if weight.name.endswith("kernel"))
+    uses = before[1:2] if _recurrent(layer) else (before if _transposed(layer) else after)[1:-1]
+    times: int = math.prod(side or 1 for side in uses)
+    return kernels * times
 
 
 def weights(layer: Any) -> list[Any]:
@@ -88,23 +98,95 @@ def weights(layer: Any) -> list[Any]:
     return list(getattr(layer, "weights", ()))
 
 
-Moved = tuple[tuple[Window | None, int], tuple[Window | None, int]]
-
-
-def _moved(step: Step, before: Sizes, after: Sizes) -> Any:
-    """For height and width: a function of what was seen that gives what is seen then, and the size that results."""
+def _moved(step: Step, before: Sizes, after: Sizes) -> list[Move]:
+    """What a layer does along height and width; nothing for one that does not move."""
     layer, kernel = step.layer, kernel_of(step.layer)
+    heights = [size or 0 for size in before[:2]]
     if kernel:
-        grows = any((new or 0) > (old or 0) for old, new in zip(before[:2], after[:2], strict=True))
-        if _transposed(layer) or (grows and hasattr(layer, "pool_size")):  # the second: unpooling
-            return [_transposed_axis(kernel, axis, before) for axis in (0, 1)]
-        return [_kernel_axis(kernel, axis, before) for axis in (0, 1)]
-    if (margins := getattr(layer, "cropping", None)) is not None:
-        return [_shifted(-first, (before[axis] or 0) - first - last) for axis, (first, last) in enumerate(margins)]
-    if isinstance(margins := getattr(layer, "padding", None), tuple):
-        return [_shifted(first, (before[axis] or 0) + first + last) for axis, (first, last) in enumerate(margins)]
+        grows = heights < [size or 0 for size in after[:2]]
+        transposed = _transposed(layer) or (grows and hasattr(layer, "pool_size"))  # the second: unpooling
+        return [(_by_transposed if transposed else _by_kernel)(kernel, axis, heights[axis]) for axis in (0, 1)]
+    if (cut := getattr(layer, "cropping", None)) is not None:
+        return [_shift(size, -first, -last) for size, (first, last) in zip(heights, cut, strict=True)]
+    if isinstance(zeros := getattr(layer, "padding", None), tuple):
+        return [_shift(size, first, last) for size, (first, last) in zip(heights, zeros, strict=True)]
     if hasattr(layer, "interpolation") and hasattr(layer, "size"):
-        return [_enlarged(_pair(layer.size)[axis], layer.interpolation, before[axis] or 0) for axis in (0, 1)]
+        return [_enlarge(size, times, layer.interpolation) for size, times in zip(heights, layer.size, strict=True)]
     if type(layer).__name__ == "GetItem":
-        return _slices(step.arguments[1], before)
-    return None
+        return _sliced(step.arguments[1], heights)
+    return []
+
+
+def _by_kernel(kernel: Kernel, axis: int, size: int) -> Move:
+    shape = kernel.size[axis], kernel.strides[axis], kernel.dilation[axis]
+    before = same_padding(size, *shape)[0] if kernel.padding == "same" else 0
+    extent, stride, dilation = shape
+    return lambda window: window.through(extent, stride, before, dilation), keras_size(
+        size, extent, stride, kernel.padding, dilation
+    )
+
+
+def _by_transposed(kernel: Kernel, axis: int, size: int) -> Move:
+    extent, stride, padding = kernel.size[axis], kernel.strides[axis], kernel.padding
+    extent = dilated(extent, kernel.dilation[axis])
+    crop = transposed_crop(extent, stride, padding)
+    return lambda window: window.through_transposed(extent, stride, crop), transposed_size(size, extent, stride, padding)
+
+
+def _shift(size: int, first: int, last: int) -> Move:
+    return lambda window: window.through(before=first), size + first + last
+
+
+def _enlarge(size: int, times: int, interpolation: str) -> Move:
+    """Each position many times over; by any interpolation but the nearest's, also a part of a neighbour."""
+    kernel, crop = (times, 0) if interpolation == "nearest" or times == 1 else (2 * times - times % 2, times // 2)
+    return lambda window: window.through_transposed(kernel, times, crop), size * times
+
+
+def _sliced(index: Any, sizes: Sequence[int]) -> list[Move]:
+    """Every so many positions, as in the shortcuts that only subsample."""
+    moves = []
+    chosen = [*(index if isinstance(index, tuple) else (index,)), slice(None), slice(None)][1:3]
+    for size, part in zip(sizes, chosen, strict=True):
+        if not isinstance(part, slice) or (part.step or 1) < 1:
+            return []
+        start, stop, step = part.indices(size)
+        moves.append(_strided(start, step, len(range(start, stop, step))))
+    return moves
+
+
+def _strided(start: int, step: int, size: int) -> Move:
+    return lambda window: window.through(stride=step, before=-start), size
+
+
+def _along(field: Field, moves: Sequence[Move]) -> Field:
+    height, width = (window and move(window) for window, (move, _) in zip(field, moves, strict=True))
+    return height, width
+
+
+def _reshaped(field: Field, before: Sizes, after: Sizes) -> Field:
+    """The first axis may have been kept, its windows with it: rows of pixels as the steps of a sequence."""
+    height, width = field
+    if len(before) == 3 and len(after) == 2 and before[0] == after[0]:
+        return height, None
+    return height and height.adrift(), width and width.adrift()
+
+
+def _union(fields: Sequence[Field]) -> Field:
+    height, width = fields[0]
+    for other_height, other_width in fields[1:]:
+        height = height and other_height and height.joined(other_height)
+        width = width and other_width and width.joined(other_width)
+    return height, width
+
+
+def _recurrent(layer: Any) -> bool:
+    return hasattr(layer, "return_sequences")
+
+
+def _transposed(layer: Any) -> bool:
+    return "Transpose" in type(layer).__name__ and hasattr(layer, "kernel_size")
+
+
+def _pair(value: Any) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])

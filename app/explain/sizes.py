@@ -82,6 +82,10 @@ class Window:
         """The first pixel that position 0 sees, negative in the padding."""
         return self.first[0]
 
+    def span(self, index: int) -> tuple[int, int]:
+        """The first and the last pixel that a position sees, beyond the picture's edges too."""
+        return self._at(self.first, index), self._at(self.last, index)
+
     def through(self, kernel: int = 1, stride: int = 1, before: int = 0, dilation: int = 1) -> Window | None:
         """What the output of a convolution or pooling sees, with `before` zeros ahead (negative: cut off); None: everything.
 

@@ -21,7 +21,9 @@ def family(spec):
 
 
 def first_of_family(spec):
-    return spec.macs <= min(other.macs for other in SPECS if family(other) is family(spec))
+    """Whether it is the cheapest; of equals the last by name, which has what the others lack: shortcuts, say."""
+    cheapest = min(other.macs for other in SPECS if family(other) is family(spec))
+    return spec.name == max(other.name for other in SPECS if family(other) is family(spec) and other.macs == cheapest)
 
 
 def trial(spec):
@@ -160,7 +162,9 @@ def test_layers_carry_names_of_their_own(spec):
     assert again == names
 
 
-@every_network
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, id=spec.name, marks=() if spec.macs < 2e7 else pytest.mark.slow) for spec in SPECS]
+)
 def test_one_batch_can_be_learnt_by_heart(spec):
     keras.utils.set_random_seed(1)
     side = max(spec.min_size, 8)
