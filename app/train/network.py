@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import keras
 
 from app.config import TrainConfig, network_options
-from app.deploy import MAIN
+from app.deploy import MAIN, heads
 from app.errors import UserError
 from app.runners import first_line
 from app.runs import refuse_unpublished
@@ -66,11 +66,11 @@ def freeze(network: Any, fresh: Sequence[str] = ()) -> None:
     Raises:
         UserError: a frozen layer would stay as it was drawn, or there is nothing left to train.
     """
-    heads = [layer for layer in network.layers if layer.name.endswith(MAIN)]
-    if lost := [name for name in fresh if name not in {layer.name for layer in heads}]:
+    last = {MAIN, *heads(network)}
+    if lost := [name for name in fresh if name not in last]:
         raise UserError(f"--freeze would keep {', '.join(lost)} as drawn, without weights that fit; leave it out")
     for layer in network.layers:
-        layer.trainable = layer in heads
+        layer.trainable = layer.name in last
     if not network.trainable_weights:
         raise UserError(f"--freeze leaves nothing of {network.name} to train, whose last layer is fixed; leave it out")
 
