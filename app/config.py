@@ -27,8 +27,11 @@ class TrainConfig(Recipe):
     model: str = setting("", flag=False)
     data: str = setting("", flag=False)
     image_size: int = setting(0, "side of the network's input in pixels, 0: the pictures' own, or the paper's", minimum=0)
-    weights: str = setting("", "start from the weights of this run or .keras file, matched by layer name and shape")
-    freeze: bool = setting(False, "train the last layer alone, with the rest as --weights has it")
+    weights: str = setting(
+        "",
+        "start from imagenet (as keras.applications has it), a run, a .keras or a .h5 file; layers are matched by name and shape",
+    )
+    freeze: bool = setting(False, "train the layer of the logits (and auxiliary heads) alone, with the rest as --weights has it")
     seed: int = setting(0, "decides initial weights, order and augmentation", minimum=0, maximum=2**32 - 1)
     split_seed: int = setting(0, "decides which pictures are held out where the data has no split of its own", minimum=0)
     limit: int = setting(0, "use so many pictures of each split, 0: all", minimum=0)
@@ -164,7 +167,7 @@ def check(config: TrainConfig) -> None:
         multiple = f"--batch-size {config.batch_size // config.devices * config.devices or config.devices}"
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
-        raise UserError("--freeze trains the last layer of given weights; give --weights RUN too")
+        raise UserError("--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too")
 
 
 def network_options(config: TrainConfig) -> dict[str, Any]:

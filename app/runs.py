@@ -200,7 +200,7 @@ def find_weights(weights: str, model: str = "") -> Path | str:
         return IMAGENET
     file = Path(weights) if weights.endswith((".keras", ".h5")) else open_run(weights).best_file
     if not file.is_file():
-        raise UserError(f"--weights {weights}: there is no {file}; give a run folder or a .keras file")
+        raise UserError(f"--weights {weights}: there is no {file}; give imagenet, a run folder, a .keras or a .h5 file")
     return file
 
 

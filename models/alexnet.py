@@ -70,6 +70,7 @@ def alexnet(
             padding=stage.padding,
             groups=stage.groups,
             normalisation=normalisation,
+            momentum=0.9,  # statistics that follow in short trainings
         )
         if stage.normalised and normalisation == "lrn":
             x = layers.LocalResponseNormalization(name=f"conv{number}_lrn")(x)

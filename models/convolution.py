@@ -202,9 +202,13 @@ def _margins(n: int | None, k: int, stride: int, padding: Padding, dilation: int
 
 
 def _pool(x: Any, size: Sequence[int], strides: Steps, join: Callable[[Any, Any], Any]) -> Any:
-    """Each window joined to one, along one axis after the other: 2k slices in place of k^2."""
-    for axis, (k, s) in enumerate(zip(size, each_axis(strides, size), strict=True), 1):
-        x = functools.reduce(join, [_tap(x, axis, tap, k - 1, s) for tap in range(k)])
+    """Each window joined to one, along one axis after the other: 2k slices in place of k^2.
+
+    The last axis goes first, so that the first of equal values is the one that comes first row by row, as for Keras.
+    """
+    strides = each_axis(strides, size)
+    for axis in reversed(range(len(size))):
+        x = functools.reduce(join, [_tap(x, axis + 1, tap, size[axis] - 1, strides[axis]) for tap in range(size[axis])])
     return x
 
 

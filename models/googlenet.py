@@ -58,7 +58,7 @@ def googlenet(
         inception_3b 28x28x480, 4e 14x14x832, 5b 7x7x1024, features 1024.
     Source: Szegedy et al. 2014, table 1 and section 5.
     """
-    form = {"normalisation": normalisation}
+    form = {"normalisation": normalisation, "momentum": 0.9}  # statistics that follow in short trainings
     image, x = picture(input_shape)
     x = _stem(x, width, form, small=is_small(input_shape))
     heads = {}

@@ -38,7 +38,6 @@ class Published:
         names: our layers' names, as regular expressions, and what the library calls them; others have the same name.
         head: a layer of ours, an axis of its kernel, and how long that has to be for the library's head to fit.
         blue_first: the first kernel takes blue, green, red.
-        scale: what levels of 0..255 are multiplied by before it.
         settings: what else the function is told, for a network of ours.
     """
 
@@ -46,7 +45,6 @@ class Published:
     names: Mapping[str, str]
     head: tuple[str, int, int] = ("logits", 1, CLASSES)
     blue_first: bool = False
-    scale: float = 1.0
     settings: Callable[[Any], dict[str, Any]] = _as_they_are
 
     def name(self, ours: str) -> str:
@@ -78,7 +76,7 @@ PUBLISHED = {
     "resnet50_keras": Published("ResNet50", RESNET, blue_first=True),
     "resnet101_keras": Published("ResNet101", RESNET, blue_first=True),
     "resnet152_keras": Published("ResNet152", RESNET, blue_first=True),
-    "mobilenet": Published("MobileNet", {"logits": "conv_preds"}, scale=1 / 127.5, settings=_width_and_size),
+    "mobilenet": Published("MobileNet", {"logits": "conv_preds"}, settings=_width_and_size),
 }
 
 
@@ -109,14 +107,12 @@ def load_imagenet(network: Any, name: str, file: Path | None = None) -> Copied:
 def copy_published(theirs: Any, ours: Any, row: Published) -> Copied:
     """Copies the weights of the library's network into ours, layer by layer."""
     source = {layer.name: layer for layer in theirs.layers}
-    scaling = next(layer for layer in ours.layers if isinstance(layer, keras.layers.Rescaling))
     layers = [layer for layer in ours.layers if layer.weights]
     started, grey = [], ""
     for layer in layers:
         name = row.name(layer.name)
         values = source[name].get_weights() if name in source else []
         if values and layer is layers[0]:
-            values[0] = values[0] * (row.scale / scaling.scale)
             if row.blue_first:
                 values[0] = values[0][:, :, ::-1]
             if layer.kernel.shape[2] == 1:  # grey is red, green and blue of the same value

@@ -5,11 +5,9 @@ from functools import partial
 from typing import Any, Literal
 
 from models import layers
-from models.blocks import conv_unit, is_small, picture, scaled
+from models.blocks import centred, conv_unit, is_small, picture, scaled
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
-
-MEANS = (123.68, 116.779, 103.939)  # of ImageNet's red, green and blue, which published weights expect to be taken off
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def resnet(table: Table, input_shape: Shape, classes: int, *, width: float = 1.0
     """
     if squeeze < 0:
         raise ValueError(f"a reduction ratio of {squeeze}; give 1 or more, or 0 for no squeeze-and-excitation")
-    image, x = _colours(input_shape) if table.published else picture(input_shape)
+    image, x = centred(input_shape) if table.published else picture(input_shape)
     x = _stem(table, x, scaled(table.maps, width), small=table.tiny or is_small(input_shape))
     for stage, blocks in enumerate(table.blocks, start=2):
         maps = scaled(table.maps * 2 ** (stage - 2), width)
@@ -77,13 +75,6 @@ def resnet(table: Table, input_shape: Shape, classes: int, *, width: float = 1.0
             x = _block(table, x, maps, f"conv{stage}_{block}", strides=2 if stage > 2 and block == 1 else 1, squeeze=squeeze)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name="resnet")
-
-
-def _colours(input_shape: Shape) -> tuple[Any, Any]:
-    """The input, and its pixels without the means of their colours; of grey, without the mean of these."""
-    image = keras.Input(input_shape, name="image")
-    means = MEANS if input_shape[2] == 3 else (sum(MEANS) / 3,)
-    return image, keras.layers.Rescaling(1.0, offset=[-mean for mean in means], name="centre")(image)
 
 
 def _stem(table: Table, x: Any, maps: int, *, small: bool) -> Any:

@@ -47,6 +47,7 @@ def vgg(
     Source: Simonyan and Zisserman 2014, table 1.
     """
     image, x = centred(input_shape)
+    form: dict[str, Any] = {"normalisation": normalisation, "momentum": 0.9}  # statistics that follow in short trainings
     start = keras.initializers.VarianceScaling(2.0 / CONTRAST**2)
     for block, (kernels, maps) in enumerate(zip(table, MAPS, strict=True), start=1):
         for number, kernel in enumerate(kernels, start=1):
@@ -54,7 +55,7 @@ def vgg(
                 x = layers.LocalResponseNormalization(name=f"block{block}_lrn")(x)
             else:
                 first = {"kernel_initializer": start} if block == number == 1 else {}
-                x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", normalisation=normalisation, **first)
+                x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", **form, **first)
         x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
     return keras.Model(image, dense_head(x, classes, scaled(4096, width), ("fc1", "fc2"), dropout=dropout), name="vgg")
 

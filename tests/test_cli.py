@@ -67,7 +67,7 @@ WRONG = [
     (["train", "lenet5", "no/such/folder"], "there is no no/such/folder"),
     (["train", "lenet5", "README.md"], "README.md is a file"),
     (["train", "lenet5", "digits", "--out", "/proc/nowhere"], "cannot write /proc/nowhere"),
-    (["train", "lenet5", "digits", "--freeze"], "give --weights RUN too"),
+    (["train", "lenet5", "digits", "--freeze"], "give --weights imagenet, RUN or FILE too"),
     (["train", "--resume", "--out", "no/such/run"], "no run in 'no/such/run'"),
     (["evaluate", "no/such/run"], "no/such/run"),
     (["compare", "no/such/run"], "no run in 'no/such/run'"),

@@ -60,7 +60,7 @@ def test_every_option_of_a_network_can_be_given_as_text(spec):
         ({"image_size": 27}, "--image-size 27 is too small for lenet5; the smallest is 28"),
         ({"schedule": "plateau"}, "--schedule plateau has no warm-up; give --warmup 0"),
         ({"epochs": 2, "warmup": 2.0}, "--warmup 2 leaves nothing of 2 epochs; give a smaller one"),
-        ({"freeze": True}, "--freeze trains the last layer of given weights; give --weights RUN too"),
+        ({"freeze": True}, "--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too"),
         (
             {"devices": 2, "batch_size": 33},
             "--batch-size 33 cannot be shared evenly by 2 devices; give --batch-size 32",

@@ -27,7 +27,7 @@ def train(given: argparse.Namespace) -> None:
     check_name(config.data)
     find_policy(config.augment)
     if config.weights:
-        find_weights(config.weights)
+        find_weights(config.weights, config.model)
     if folder is None:
         folder = run_folder(given.out, config.model, config.data)
         if Run(folder).config_file.exists():

@@ -23,7 +23,7 @@ from app.runners import FORMATS, Outputs, Runner, open_file, run_pictures
 WARM_UPS, TIMED_RUNS = 3, 30
 BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
 OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
-TENSOR_BYTES = 4 * 1024  # of every array of weights, for its operators and scales
+OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an unrolled loop has thousands
 NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 
@@ -36,7 +36,7 @@ class Trial:
         pictures, labels: the run's held-out ones.
         reference: what Keras answers to these pictures.
         weights: parameters of the inference model.
-        tensors: how many arrays they are in.
+        operations: of its graph.
         bounds: by precision.
     """
 
@@ -46,7 +46,7 @@ class Trial:
     objective: Objective
     classes: tuple[str, ...]
     weights: int
-    tensors: int
+    operations: int
     bounds: dict[str, float]
 
     @property
@@ -123,7 +123,7 @@ def check_size(trial: Trial, variant: Variant, path: Path) -> None:
     found = size(path)
     expected = trial.weights * BYTES_A_WEIGHT[variant.precision]
     least = expected // 2  # batch normalisation is folded away
-    most = 3 * expected // 2 + OVERHEAD_BYTES + TENSOR_BYTES * trial.tensors
+    most = 3 * expected // 2 + OVERHEAD_BYTES + OPERATION_BYTES * trial.operations
     if not least <= found <= most:
         problem = "too small to hold" if found < least else "too large for"
         raise UserError(f"{path.name} has {found:,} bytes: {problem} {trial.weights:,} weights in {variant.precision}{NOTHING}")

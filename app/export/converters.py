@@ -75,6 +75,15 @@ def write_saved_model(model: Any, folder: Path, batch: int | None) -> None:
     archive.write_out(str(folder), verbose=False)
 
 
+def count_operations(model: Any) -> int:
+    """How many operations the graph of a model has."""
+    import tensorflow as tf
+
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
+    operations = tf.function(lambda image: model(image)).get_concrete_function(signature).graph.get_operations()
+    return sum(operation.type not in ("Const", "ReadVariableOp", "Placeholder", "NoOp", "Identity") for operation in operations)
+
+
 def _saved_model(graph: Graph, path: Path) -> None:
     write_saved_model(graph.model, path, batch=None)
 

@@ -21,7 +21,7 @@ from app.export import samples
 from app.export.bounds import bounds_for
 from app.export.card import card
 from app.export.checks import Trial, examine
-from app.export.converters import VARIANTS, Graph, Variant, notes
+from app.export.converters import VARIANTS, Graph, Variant, count_operations, notes
 from app.export.place import publish, workplace
 from app.release import LABELS, Artifact, Release, hashes, labels_text, read_release, versions
 from app.runners import first_line, open_file, run_pictures
@@ -68,7 +68,7 @@ def export(
         objective=run.objective,
         classes=tuple(run.classes),
         weights=model.count_params(),
-        tensors=len(model.weights),
+        operations=count_operations(model),
         bounds=bounds,
     )
     contract = _input(model)

@@ -56,7 +56,7 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     """
     run = Run(folder)
     devices = find_devices(config.devices)
-    weights = find_weights(config.weights) if config.weights and not run.state_file.exists() else None
+    weights = find_weights(config.weights, config.model) if config.weights and not run.state_file.exists() else None
     dataset = load_data(config, say)
     make_deterministic(config.seed, devices)
     train, val = (_shared(name, getattr(dataset, name), config.devices, say) for name in ("train", "val"))
@@ -64,10 +64,9 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
         network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
         batches = Batches(train, dataset, config, training=True, heads=heads(network), enlarged=_enlarged(config, dataset, say))
         validation = Batches(val, dataset, config, training=False, heads=heads(network))
-        if weights:
-            start_from(network, weights, say)
+        fresh = start_from(network, weights, say) if weights else []
         if config.freeze:
-            freeze(network)
+            freeze(network, fresh)
         _compile(network, config, len(batches), devices)
     plain = build_network(config, dataset.shape, len(dataset.classes))
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)

@@ -32,7 +32,8 @@ def layers(draw):
                 keras.layers.SeparableConv2D(
                     1, pair, steps, zeros, depthwise_initializer="ones", pointwise_initializer="ones", use_bias=False
                 ),
-                keras.layers.Conv2DTranspose(1, pair, steps, zeros, **ones),
+                # TensorFlow crashes in the gradient of a kernel that is shorter than its stride.
+                keras.layers.Conv2DTranspose(1, [max(extent, steps) for extent in pair], steps, zeros, **ones),
                 keras.layers.UpSampling2D(pair),
                 keras.layers.UpSampling2D(steps, interpolation="bilinear"),
                 keras.layers.ZeroPadding2D((pair, (steps, 0))),

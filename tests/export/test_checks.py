@@ -26,7 +26,7 @@ def trial():
         objective=OBJECTIVES["classification"],
         classes=tuple("0123456789"),
         weights=100_000,
-        tensors=10,
+        operations=27,
         bounds=bounds_for("classification", None),
     )
 
@@ -142,7 +142,7 @@ def small(run):
         objective=run.objective,
         classes=tuple(run.classes),
         weights=61_709,
-        tensors=11,
+        operations=27,
         bounds=bounds_for("classification", None),
     )
 

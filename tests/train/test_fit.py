@@ -455,7 +455,10 @@ def test_frozen_layers_stay_and_the_last_one_learns(train):
     ("weights", "message"),
     [
         ("nowhere", "no run in 'nowhere'"),
-        ("nowhere.keras", "--weights nowhere.keras: there is no nowhere.keras; give a run folder or a .keras file"),
+        (
+            "nowhere.keras",
+            "--weights nowhere.keras: there is no nowhere.keras; give imagenet, a run folder, a .keras or a .h5 file",
+        ),
     ],
 )
 def test_missing_weights_are_told_before_data_is_read(train, monkeypatch, weights, message):

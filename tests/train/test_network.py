@@ -124,7 +124,7 @@ def test_a_network_without_published_weights_is_refused_with_those_that_have_som
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"there is no .*nowhere.h5; give a run folder or a .keras file"):
+    with pytest.raises(UserError, match=r"there is no .*nowhere.h5; give imagenet, a run folder, a .keras or a .h5 file"):
         find_weights(str(tmp_path / "nowhere.h5"), "mobilenet")
 
 
