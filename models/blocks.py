@@ -45,8 +45,12 @@ def is_small(input_shape: Shape) -> bool:
 def scaled(channels: int, width: float) -> int:
     """That many channels times a width, and at least one.
 
+    Raises:
+        ValueError: the width is not above 0.
     Source: the width multiplier of Howard et al. 2017, section 3.3.
     """
+    if not width > 0:
+        raise ValueError(f"a width of {width:g}; give a number above 0, as 0.5 for half of the channels")
     return max(1, int(channels * width))
 
 
