@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from app.commands.catalogue import add_inspect_flags, add_json_flag, datasets, inspect, models
+from app.commands.catalogue import add_inspect_flags, add_json_flag, add_kernels_flags, datasets, inspect, kernels, models
 from app.commands.releases import add_export_flags, add_predict_flags, add_verify_flags, export, predict, verify
 from app.commands.training import add_compare_flags, add_evaluate_flags, compare, evaluate, train
 from app.errors import UserError
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], Callable[[argpar
     "predict": (predict, add_predict_flags),
     "models": (models, add_json_flag),
     "inspect": (inspect, add_inspect_flags),
+    "kernels": (kernels, add_kernels_flags),
     "datasets": (datasets, add_json_flag),
 }
 

@@ -1,5 +1,6 @@
 """GoogLeNet."""
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from models import layers
@@ -121,8 +122,14 @@ def _auxiliary(x: Any, classes: int, name: str, width: float, form: dict[str, An
     return keras.layers.Dense(classes, name=name)(x)
 
 
-DIGITS = Recipe(epochs=6, batch_size=32, learning_rate=5e-4, warmup=1.0, clip_norm=1.0, dropout=0.4, augment="digits")
-PHOTOS = Recipe(epochs=30, learning_rate=5e-4, warmup=2.0, weight_decay=0.05, clip_norm=1.0, dropout=0.4, augment="photos")
+# In few steps the paper's form leaves chance late (narrow, on digits: 72 % after 8 epochs); with batch normalisation, at once.
+BATCH = {"normalisation": "batch"}
+DIGITS = Recipe(
+    epochs=6, batch_size=32, learning_rate=1e-3, warmup=1.0, clip_norm=1.0, dropout=0.4, augment="digits", options=BATCH
+)
+MNIST = replace(DIGITS, batch_size=128, learning_rate=2e-3, weight_decay=0.02)
+PHOTOS = replace(DIGITS, epochs=30, warmup=2.0, weight_decay=0.02, label_smoothing=0.1, augment="photos")
+CIFAR10 = replace(MNIST, epochs=60, warmup=2.0, label_smoothing=0.1, augment="crop+flip")
 
 SPECS = [
     ModelSpec(
@@ -137,6 +144,6 @@ SPECS = [
         parameters=6_998_552,
         auxiliary_parameters=6_379_728,
         macs=1_582_671_872,
-        recipes={"*": PHOTOS, "digits": DIGITS},
+        recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST, "cifar10": CIFAR10},
     )
 ]

@@ -1,5 +1,6 @@
 """VGG, configurations A to E."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -61,8 +62,23 @@ def vgg(
 
 
 PAPER = "Simonyan, Zisserman: Very deep convolutional networks for large-scale image recognition. arXiv:1409.1556 (ICLR 2015)"
-DIGITS = Recipe(epochs=6, batch_size=32, learning_rate=3e-4, warmup=1.0, clip_norm=1.0, dropout=0.5, augment="digits")
-PHOTOS = Recipe(epochs=30, learning_rate=2e-4, warmup=2.0, weight_decay=0.05, clip_norm=1.0, dropout=0.5, augment="photos")
+DIGITS = Recipe(epochs=8, batch_size=32, learning_rate=5e-4, warmup=2.0, clip_norm=1.0, dropout=0.3, augment="digits")
+DEEP_DIGITS = replace(DIGITS, epochs=15)  # the deepest hardly leave chance in the first epochs
+MNIST = replace(DIGITS, batch_size=128, warmup=1.0, weight_decay=0.02, dropout=0.5)
+PHOTOS = Recipe(
+    epochs=30, batch_size=32, learning_rate=2e-4, warmup=2.0, weight_decay=0.05, clip_norm=1.0, dropout=0.5, augment="photos"
+)
+CIFAR10 = Recipe(
+    epochs=60,
+    learning_rate=1e-3,
+    warmup=2.0,
+    weight_decay=0.05,
+    clip_norm=1.0,
+    dropout=0.5,
+    label_smoothing=0.1,
+    augment="crop+flip",
+    options={"normalisation": "batch"},
+)
 
 SPECS = [
     ModelSpec(
@@ -76,14 +92,14 @@ SPECS = [
         min_size=17,  # the last pool sees more than one value
         parameters=parameters,
         macs=macs,
-        recipes={"*": PHOTOS, "digits": DIGITS},
+        recipes={"*": PHOTOS, "digits": digits, "mnist": MNIST, "cifar10": CIFAR10},
     )
-    for name, title, table, parameters, macs in (
-        ("vgg_a", "VGG-A, 11 layers", A, 132_863_336, 7_609_090_048),
-        ("vgg_a_lrn", "VGG-A with local response normalisation", A_LRN, 132_863_336, 7_609_090_048),
-        ("vgg_b", "VGG-B, 13 layers", B, 133_047_848, 11_308_466_176),
-        ("vgg_c", "VGG-C, 16 layers, three of them 1x1", C, 133_638_952, 11_770_888_192),
-        ("vgg_d", "VGG-D, 16 layers", D, 138_357_544, 15_470_264_320),
-        ("vgg_e", "VGG-E, 19 layers", E, 143_667_240, 19_632_062_464),
+    for name, title, table, parameters, macs, digits in (
+        ("vgg_a", "VGG-A, 11 layers", A, 132_863_336, 7_609_090_048, DIGITS),
+        ("vgg_a_lrn", "VGG-A with local response normalisation", A_LRN, 132_863_336, 7_609_090_048, DIGITS),
+        ("vgg_b", "VGG-B, 13 layers", B, 133_047_848, 11_308_466_176, DIGITS),
+        ("vgg_c", "VGG-C, 16 layers, three of them 1x1", C, 133_638_952, 11_770_888_192, DEEP_DIGITS),
+        ("vgg_d", "VGG-D, 16 layers", D, 138_357_544, 15_470_264_320, DEEP_DIGITS),
+        ("vgg_e", "VGG-E, 19 layers", E, 143_667_240, 19_632_062_464, DEEP_DIGITS),
     )
 ]

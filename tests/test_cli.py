@@ -83,6 +83,18 @@ WRONG = [
     (["train", "lenet5", "digits", "--epochs", "1" + 400 * "0"], "--epochs takes a whole number"),
     (["train", "lenet5", 5000 * "x"], "File name too long"),
     (["compare", "no/such/run", "--plot", "curves.foo"], "a name that ends in .png"),
+    (["train", "resnet20", "digits", "--weights", "imagenet"], "keras.applications has none for resnet20; it has for vgg_d"),
+    (["train", "vgg_a", "digits", "--image-size", "16"], "--image-size 16 is too small for vgg_a; the smallest is 17"),
+    (["train", "resnet50", "digits", "--set", "squeeze=many"], "--set squeeze takes a whole number; not 'many'"),
+    (["inspect", "resnet5"], "no model 'resnet5'; did you mean"),
+    (["inspect", "lenet5", "--image-size", "8"], "--image-size 8 is too small for lenet5; the smallest is 28"),
+    (["inspect", "lenet5", "--plot", "lenet5.txt"], "give a name that ends so"),
+    (["inspect", "mobilenet", "--set", "alpha=0.5"], "no option 'alpha'"),
+    (["kernels", "no/such/picture.png"], "no/such/picture.png: there is no such file"),
+    (["kernels", "--plot", "kernels.pdf"], "give a name that ends in .png"),
+    (["evaluate", "no/such/run", "--scales", "32,48"], "--scales are those of --dense; give both"),
+    (["evaluate", "no/such/run", "--dense", "--scales", "32,x"], "--scales takes a whole number; not 'x'"),
+    (["evaluate", "no/such/run", "--dense"], "--dense measures a run"),
 ]
 
 
@@ -223,3 +235,24 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(tmp_path):
     done = app("train", "mlp", "digits", *flags, "--resume")
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "metrics.json").read_text())["epochs"] == 2
+
+
+def test_inspect_tells_programs_the_totals_and_every_layer(tmp_path):
+    done = app("inspect", "lenet5", "--json", "--plot", str(tmp_path / "new" / "lenet5.png"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {key: found[key] for key in ("name", "objective", "input_shape", "parameters", "trainable_parameters", "macs")} == {
+        "name": "lenet5", "objective": "classification", "input_shape": [32, 32, 1],
+        "parameters": 61_706, "trainable_parameters": 61_706, "macs": 416_520,
+    }  # fmt: skip
+    assert [layer["name"] for layer in found["layers"]][2:4] == ["c1", "s2"]
+    assert (tmp_path / "new" / "lenet5.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_of_models_has_figures_and_what_was_reached():
+    rows = {row["name"]: row for row in json.loads(app("models", "--json").stdout)}
+    assert rows["vgg_d"]["macs"] == 15_470_264_320
+    assert rows["lenet5"]["reached"]["mnist"] > 99
+    text = app("models").stdout
+    assert "15.47 G" in text
+    assert f"mnist {rows['lenet5']['reached']['mnist']:.2f}" in text

@@ -57,6 +57,7 @@ def inspect(given: argparse.Namespace) -> None:
 
     inspection = examine(given.model, given.image_size, options, given.classes)
     if given.plot:
+        Path(given.plot).parent.mkdir(parents=True, exist_ok=True)
         draw(inspection, Path(given.plot))
     print(json.dumps(inspection.to_json(), indent=2) if given.json else inspection.text)
     if given.plot and not given.json:
@@ -77,6 +78,21 @@ def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")
     parser.add_argument("--plot", metavar="FILE", help="draw it, too")
     add_json_flag(parser)
+
+
+def kernels(given: argparse.Namespace) -> None:
+    """Draws what the classic kernels make of a picture."""
+    from app.explain.kernels import draw_kernels
+
+    Path(given.plot).parent.mkdir(parents=True, exist_ok=True)
+    draw_kernels(given.picture, given.plot)
+    say(f"drawing: {given.plot}")
+
+
+def add_kernels_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of `kernels` its flags."""
+    parser.add_argument("picture", nargs="?", metavar="PICTURE", help="default: a photograph that comes with scikit-learn")
+    parser.add_argument("--plot", default="runs/kernels.png", metavar="FILE", help="where the drawing goes")
 
 
 def datasets(given: argparse.Namespace) -> None:

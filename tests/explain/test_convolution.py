@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
@@ -12,6 +12,8 @@ from app.explain import convolution
 from app.explain.sizes import extent
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # all in float64
+# The first examples load half of Keras, and other work may share the cores.
+PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 def drawn(shape, seed=0):
@@ -51,7 +53,7 @@ def differentiated(function, *values):
     return z.numpy(), dz, [gradient.numpy() for gradient in tape.gradient(loss, values)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, **PATIENT)
 @given(setups(), st.integers(1, 4))
 def test_the_gradients_of_a_convolution_are_those_of_automatic_differentiation(setup, filters):
     x, size, moves = setup
@@ -83,7 +85,7 @@ def test_stride_and_dilation_together_are_a_dilation_of_which_the_stride_keeps_s
     np.testing.assert_allclose(convolution.picture_gradient(dz, kernel, (12, 11), **moves), dx, **CLOSE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, **PATIENT)
 @given(setups())
 def test_a_sequence_is_correlated_as_keras_does(setup):
     x, (steps, _), moves = setup
@@ -106,7 +108,7 @@ def test_convolution_turns_the_kernel_as_mathematics_has_it():
     np.testing.assert_allclose(convolution.convolve1d(x[:, :, 0], kernel[:, 0])[0, :, 0], expected, **CLOSE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, **PATIENT)
 @given(setups())
 def test_each_channel_has_its_own_kernel_in_a_depthwise_convolution(setup):
     x, size, moves = setup
@@ -125,7 +127,7 @@ def test_a_pointwise_convolution_is_one_of_1x1():
     np.testing.assert_allclose(convolution.pointwise2d(x, kernel), keras.ops.conv(x, kernel[None, None]), **CLOSE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, **PATIENT)
 @given(setups(), st.integers(1, 3))
 def test_a_transposed_convolution_is_that_of_keras(setup, filters):
     z, size, moves = setup
@@ -152,7 +154,7 @@ POOLS = {
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, **PATIENT)
 @given(setup=setups(pooling=True))
 def test_the_gradients_of_pooling_are_those_of_automatic_differentiation(pool, setup):
     x, (size, _), moves = setup
