@@ -26,6 +26,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([line(headers), GAP.join("-" * width for width in widths), *map(line, cells)])
 
 
+def short(number: int) -> str:
+    """`416,520` as `0.42 M`, `15,470,264,320` as `15.47 G`; what is below 100,000 in full."""
+    for least, size, unit in ((10**9, 10**9, "G"), (10**5, 10**6, "M")):
+        if number >= least:
+            return f"{number / size:.{2 if number < 100 * size else 0}f} {unit}"
+    return f"{number:,}"
+
+
 def _text(cell: object) -> str:
     if cell is None:
         return ""

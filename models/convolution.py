@@ -9,11 +9,11 @@ Source: Dumoulin, Visin 2016, for the arithmetic of strides, padding, dilation a
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from models.lazy import keras
+from models.sizes import Padding, margins, transposed_size
 
-Padding = int | Literal["valid", "same"]
 Steps = int | Sequence[int]
 
 
@@ -73,14 +73,14 @@ def transpose(x: Any, kernel: Any, strides: Steps = 1, padding: Padding = "valid
         ValueError: the padding takes away more than the kernel adds.
     """
     *size, _, _ = kernel.shape
-    margins = []
+    around = []
     for k, n, s, d in zip(size, x.shape[1:-1], each_axis(strides, size), each_axis(dilation, size), strict=True):
         wanted, reach = transposed_size(n, k, s, padding, d), d * (k - 1)
-        before = reach - _margins(wanted, k, s, padding, d)[0]
+        before = reach - margins(wanted, k, s, padding, d)[0]
         if before < 0:
             raise ValueError(f"a padding of {padding} takes more than a kernel of {k} adds")
-        margins.append((before, wanted + reach - before - (s * (n - 1) + 1)))
-    spread = keras.ops.pad(dilated(x, each_axis(strides, size)), [(0, 0), *margins, (0, 0)])
+        around.append((before, wanted + reach - before - (s * (n - 1) + 1)))
+    spread = keras.ops.pad(dilated(x, each_axis(strides, size)), [(0, 0), *around, (0, 0)])
     return correlate(spread, keras.ops.swapaxes(turned(kernel), -1, -2), dilation=dilation)
 
 
@@ -135,10 +135,10 @@ def padded(x: Any, size: Sequence[int], strides: Steps, padding: Padding, dilati
     """
     strides, dilation = each_axis(strides, size), each_axis(dilation, size)
     sides = zip(x.shape[1:-1], size, strides, dilation, strict=True)
-    margins = [_margins(n, k, s, padding, d) for n, k, s, d in sides]
-    if not any(before or after for before, after in margins):
+    around = [margins(n, k, s, padding, d) for n, k, s, d in sides]
+    if not any(before or after for before, after in around):
         return x
-    return keras.ops.pad(x, [(0, 0), *margins, (0, 0)], constant_values=fill)
+    return keras.ops.pad(x, [(0, 0), *around, (0, 0)], constant_values=fill)
 
 
 def turned(kernel: Any) -> Any:
@@ -165,40 +165,9 @@ def dilated(x: Any, strides: Sequence[int]) -> Any:
     return x
 
 
-def output_size(n: int, k: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
-    """How many places a kernel has: floor((n + 2p - d(k - 1) - 1) / s) + 1; with "same" ceil(n / s)."""
-    before, after = _margins(n, k, stride, padding, dilation)
-    return (n + before + after - dilation * (k - 1) - 1) // stride + 1
-
-
-def transposed_size(n: int, k: int, stride: int = 1, padding: Padding = "valid", dilation: int = 1) -> int:
-    """The size from which a convolution makes n: s(n - 1) + d(k - 1) + 1 - 2p; with "same" s n.
-
-    Several sizes come down to n. As Keras does, "valid" takes the smallest that covers s n.
-    """
-    if isinstance(padding, int):
-        return stride * (n - 1) + dilation * (k - 1) + 1 - 2 * padding
-    return stride * n + (max(dilation * (k - 1) + 1 - stride, 0) if padding == "valid" else 0)
-
-
 def each_axis(value: Steps, size: Sequence[int]) -> tuple[int, ...]:
     """A number as one for each axis of the kernel; several stay as they are."""
     return (value,) * len(size) if isinstance(value, int) else tuple(value)
-
-
-def _margins(n: int | None, k: int, stride: int, padding: Padding, dilation: int = 1) -> tuple[int, int]:
-    """Before and after; with "same" as little as lets the kernel begin at every stride-th input, the odd one after."""
-    if padding == "valid":
-        return 0, 0
-    if padding != "same":
-        return padding, padding
-    reach = dilation * (k - 1)
-    if stride == 1:
-        return reach // 2, reach - reach // 2
-    if n is None:
-        raise ValueError('padding="same" with a stride needs a size that is known')
-    missing = max(0, (math.ceil(n / stride) - 1) * stride + reach + 1 - n)
-    return missing // 2, missing - missing // 2
 
 
 def _pool(x: Any, size: Sequence[int], strides: Steps, join: Callable[[Any, Any], Any]) -> Any:

@@ -16,7 +16,7 @@ HEAVY = {"tensorflow", "keras", "jax"}
 # Each may import those to its left, and its own.
 LAYERS = (
     ("app.errors", "app.config", "app.release", "app.images", "app.metrics", "app.answers", "app.objectives", "app.deploy",
-     "app.runners", "app.draw", "app.tables", "app.progress"),
+     "app.runners", "app.draw", "app.tables", "app.progress", "app.style"),
     ("app.runs",),
     ("app.data",),
     ("app.train",),

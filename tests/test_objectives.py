@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
@@ -26,7 +26,6 @@ def names(probabilities):
     return [f"class {c}" for c in range(probabilities.shape[1])]
 
 
-@settings(deadline=None)
 @given(outcomes())
 def test_figures_are_those_of_scikit_learn(outcome):
     probabilities, labels = outcome
@@ -44,7 +43,6 @@ def test_figures_are_those_of_scikit_learn(outcome):
     np.testing.assert_array_equal(figures["confusion"], sklearn.confusion_matrix(labels, chosen, labels=classes))
 
 
-@settings(deadline=None)
 @given(outcomes())
 def test_top5_counts_the_pictures_whose_class_is_among_the_five_likeliest(outcome):
     probabilities, labels = outcome
@@ -53,7 +51,6 @@ def test_top5_counts_the_pictures_whose_class_is_among_the_five_likeliest(outcom
     assert figures["top5"] == pytest.approx(np.mean(among), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(outcomes())
 def test_the_calibration_error_is_that_of_a_slow_loop(outcome):
     probabilities, labels = outcome
@@ -79,7 +76,6 @@ def test_agreement_is_the_share_of_pictures_with_one_likeliest_class():
     assert metrics.agreement(ours, theirs) == 0.75
 
 
-@settings(deadline=None)
 @given(outcomes(), st.integers(1, 15))
 def test_answers_are_the_likeliest_classes_in_their_order(outcome, top):
     probabilities, _ = outcome

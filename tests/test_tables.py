@@ -1,4 +1,4 @@
-from app.tables import table
+from app.tables import short, table
 
 
 def test_columns_of_numbers_are_set_to_the_right():
@@ -27,3 +27,9 @@ def test_a_cell_is_one_line_and_none_is_empty():
 
 def test_a_table_without_rows_has_its_headers():
     assert table(["a", "bcd"], []) == "a  bcd\n-  ---"
+
+
+def test_numbers_are_short():
+    assert [short(n) for n in (840, 61_706, 416_520, 568_740_352, 15_470_264_320)] == [
+        "840", "61,706", "0.42 M", "569 M", "15.47 G",
+    ]  # fmt: skip

@@ -14,8 +14,7 @@ from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
 
 def models(given: argparse.Namespace) -> None:
     """Lists the networks, and what they reached here."""
-    from app.explain.inspect import short
-    from app.tables import table
+    from app.tables import short, table
     from models.registry import all_models
 
     specs = all_models().values()

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from app.explain.sizes import extent, output_size, same_padding
+from models.sizes import Padding, extent, margins, output_size
 
 Array = Any  # of numpy, whose sums and means are Any to a type checker
-Padding = int | str
 
 
 def correlate2d(x: Array, kernel: Array, stride: int = 1, padding: Padding = 0, dilation: int = 1) -> Array:
@@ -42,7 +41,7 @@ def correlate1d(x: Array, kernel: Array, stride: int = 1, padding: Padding = 0, 
     Shapes: [B, L, C], [steps, C, filters] -> [B, L', filters].
     """
     steps = len(kernel)
-    before, after = margin(x.shape[1], steps, stride, padding, dilation)
+    before, after = margins(x.shape[1], steps, stride, padding, dilation)
     x = np.pad(x, [(0, 0), (before, after), (0, 0)])
     return sum(
         x[:, i * dilation :: stride][:, : _positions(x.shape[1], steps, stride, dilation)] @ kernel[i] for i in range(steps)
@@ -172,23 +171,16 @@ def places(x: Array, size: tuple[int, int], stride: int = 1, dilation: int = 1) 
 
 def padded(x: Array, size: tuple[int, int], stride: int, padding: Padding, dilation: int = 1, fill: float = 0) -> Array:
     """The picture with what the padding adds. Shapes: [B, H, W, C] -> [B, H + above + below, W + left + right, C]."""
-    margins = [margin(x.shape[axis + 1], size[axis], stride, padding, dilation) for axis in (0, 1)]
-    return np.pad(x, [(0, 0), *margins, (0, 0)], constant_values=fill)
+    around = [margins(x.shape[axis + 1], size[axis], stride, padding, dilation) for axis in (0, 1)]
+    return np.pad(x, [(0, 0), *around, (0, 0)], constant_values=fill)
 
 
 def cropped(x: Array, shape: tuple[int, int], size: tuple[int, int], stride: int, padding: Padding, dilation: int = 1) -> Array:
     """The picture without what the padding added, zeros where nothing came to lie. Shapes: [B, .., .., C] -> [B, H, W, C]."""
     whole = padded(np.zeros((len(x), *shape, x.shape[3]), x.dtype), size, stride, padding, dilation)
     whole[:, : x.shape[1], : x.shape[2]] = x
-    above, left = (margin(shape[axis], size[axis], stride, padding, dilation)[0] for axis in (0, 1))
+    above, left = (margins(shape[axis], size[axis], stride, padding, dilation)[0] for axis in (0, 1))
     return whole[:, above : above + shape[0], left : left + shape[1]]
-
-
-def margin(length: int, size: int, stride: int, padding: Padding, dilation: int) -> tuple[int, int]:
-    """Zeros before and after one axis."""
-    if padding == "same":
-        return same_padding(length, size, stride, dilation)
-    return (0, 0) if isinstance(padding, str) else (padding, padding)
 
 
 def turned(kernel: Array) -> Array:

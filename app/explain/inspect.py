@@ -13,7 +13,7 @@ from app.errors import UserError
 from app.explain.graph import skeleton
 from app.explain.kinds import EVERYTHING, Field, Pair, fields, kernel_of, macs, weights
 from app.runners import first_line
-from app.tables import table
+from app.tables import short, table
 from models.lazy import keras
 from models.spec import ModelSpec, Shape
 
@@ -211,14 +211,6 @@ def rows_of(network: Any) -> list[LayerRow]:
             )
         )
     return rows
-
-
-def short(number: int) -> str:
-    """`416,520` as `0.42 M`, `15,470,264,320` as `15.47 G`; what is below 100,000 in full."""
-    for least, size, unit in ((10**9, 10**9, "G"), (10**5, 10**6, "M")):
-        if number >= least:
-            return f"{number / size:.{2 if number < 100 * size else 0}f} {unit}"
-    return f"{number:,}"
 
 
 def memory(size: int) -> str:

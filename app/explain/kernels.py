@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
+from app import style
 from app.errors import UserError
 from app.explain.convolution import correlate2d
 from app.images import FORMATS, UnreadablePicture, load_picture, with_channels
@@ -28,8 +29,8 @@ STRIP = 0.95  # inches below a picture, for the kernel and what it does
 GAP = 0.1  # inches around a picture
 DOTS_PER_INCH = 160
 BRIGHTEST = 99  # per cent of the values that a scale shows; few edges are far stronger than the rest
-NEGATIVE, POSITIVE = "#D55E00", "#0072B2"
-STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "figure.facecolor": "white", "text.parse_math": False}
+POSITIVE, NEGATIVE = style.COLOURS[:2]
+STYLE = {**style.STYLE, "font.size": 9}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.explain.graph import Step, steps
-from app.explain.sizes import Window, keras_size, same_padding, transposed_crop, transposed_size
-from app.explain.sizes import extent as dilated
+from app.explain.receptive_field import Window
+from models.sizes import extent as dilated
+from models.sizes import margins, output_size, transposed_crop, transposed_size
 
 Field = tuple[Window | None, Window | None]  # what a position sees along height and width; None: everything
 Sizes = tuple[int | None, ...]
@@ -118,12 +119,10 @@ def _moved(step: Step, before: Sizes, after: Sizes) -> list[Move]:
 
 
 def _by_kernel(kernel: Kernel, axis: int, size: int) -> Move:
-    shape = kernel.size[axis], kernel.strides[axis], kernel.dilation[axis]
-    before = same_padding(size, *shape)[0] if kernel.padding == "same" else 0
-    extent, stride, dilation = shape
-    return lambda window: window.through(extent, stride, before, dilation), keras_size(
-        size, extent, stride, kernel.padding, dilation
-    )
+    extent, stride, dilation = kernel.size[axis], kernel.strides[axis], kernel.dilation[axis]
+    before = margins(size, extent, stride, kernel.padding, dilation)[0]
+    after = output_size(size, extent, stride, kernel.padding, dilation)
+    return lambda window: window.through(extent, stride, before, dilation), after
 
 
 def _by_transposed(kernel: Kernel, axis: int, size: int) -> Move:

@@ -13,25 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from app import style
 from app.errors import UserError
-from app.explain.inspect import Inspection, LayerRow, short
+from app.explain.inspect import Inspection, LayerRow
+from app.tables import short
 
 FORMATS = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 160
 STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so that a picture looks the same everywhere
+    **style.STYLE,
     "font.size": 9,
     "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
     "axes.grid.axis": "y",
-    "grid.color": "#E3E3E3",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
     "svg.hashsalt": "convoy",  # the same file for the same network
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from app.report.style import class_labels, picture
+from app.style import class_labels, picture
 
 COUNTED = 20  # classes up to which every cell has its count
 NAMED = 50  # classes up to which every row has its name; above, every tenth or so has its number

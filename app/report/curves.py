@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from app.report.history import Array, History
-from app.report.style import COLOURS, RATE, TRAINING, VALIDATION, drawable, picture
+from app.style import COLOURS, RATE, TRAINING, VALIDATION, drawable, picture
 
 WIDE = 8  # ratio of the largest to the smallest loss from which a linear axis would hide the end of the training
 FEW = 40  # epochs that still leave room for a dot each

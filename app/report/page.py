@@ -17,9 +17,9 @@ from app.report.curves import draw_curves
 from app.report.material import Material
 from app.report.samples import draw_batch, draw_mistakes, find_mistakes
 from app.report.settings import recipe_settings
-from app.report.style import writable
 from app.report.words import NOT_RECORDED, NOT_YET, count, decimal, duration, percent, plural, setting_value
 from app.runs import Run
+from app.style import writable
 
 PAGE = "index.html"
 SHOWN_CLASSES = 25  # rows of the table of classes before the rest is folded

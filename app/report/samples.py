@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.report.style import WIDTH, class_labels, picture
+from app.style import WIDTH, class_labels, picture
 
 Array = np.ndarray[Any, Any]
 COLUMNS = 3

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 
 from models import convolution
-from models.convolution import Padding, Steps
+from models.convolution import Steps
+from models.sizes import Padding, output_size
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -29,7 +30,7 @@ class HandAveragePool2D(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         axes = zip(input_shape[1:3], self.pool_size, self.strides, strict=True)
-        sides = [None if n is None else convolution.output_size(n, k, s, self.padding) for n, k, s in axes]
+        sides = [None if n is None else output_size(n, k, s, self.padding) for n, k, s in axes]
         return (input_shape[0], *sides, input_shape[3])
 
     def get_config(self) -> dict[str, Any]:

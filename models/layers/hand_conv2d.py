@@ -6,7 +6,8 @@ from typing import Any
 import keras
 
 from models import convolution
-from models.convolution import Padding, Steps
+from models.convolution import Steps
+from models.sizes import Padding, output_size
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -58,7 +59,7 @@ class HandConv2D(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         axes = zip(input_shape[1:3], self.kernel_size, self.strides, self.dilation_rate, strict=True)
-        sides = [None if n is None else convolution.output_size(n, k, s, self.padding, d) for n, k, s, d in axes]
+        sides = [None if n is None else output_size(n, k, s, self.padding, d) for n, k, s, d in axes]
         return (input_shape[0], *sides, self.filters)
 
     def macs(self, input_shape: tuple[int | None, ...], output_shape: tuple[int | None, ...]) -> int:

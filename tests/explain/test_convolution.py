@@ -4,16 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
 from app.explain import convolution
-from app.explain.sizes import extent
+from models.sizes import extent, margins
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # all in float64
 # The first examples load half of Keras, and other work may share the cores.
-PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 def drawn(shape, seed=0):
@@ -53,7 +52,7 @@ def differentiated(function, *values):
     return z.numpy(), dz, [gradient.numpy() for gradient in tape.gradient(loss, values)]
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 4))
 def test_the_gradients_of_a_convolution_are_those_of_automatic_differentiation(setup, filters):
     x, size, moves = setup
@@ -69,13 +68,11 @@ def test_the_gradients_of_a_convolution_are_those_of_automatic_differentiation(s
 @pytest.mark.parametrize("padding", ["valid", "same", 1])
 def test_stride_and_dilation_together_are_a_dilation_of_which_the_stride_keeps_some(stride, dilation, padding):
     x, kernel = drawn((2, 12, 11, 2)), drawn((3, 2, 2, 3), 1)
-    if padding == "same":  # which zeros depends on the stride
-        margins = [convolution.margin(x.shape[axis + 1], kernel.shape[axis], stride, "same", dilation) for axis in (0, 1)]
-    else:
-        margins = [(padding, padding) if isinstance(padding, int) else (0, 0)] * 2
+    # Of the stride: which zeros "same" adds depends on it.
+    around = [margins(x.shape[axis + 1], kernel.shape[axis], stride, padding, dilation) for axis in (0, 1)]
 
     def dense_then_thinned(x, kernel):
-        x = keras.ops.pad(x, [(0, 0), *margins, (0, 0)])
+        x = keras.ops.pad(x, [(0, 0), *around, (0, 0)])
         return keras.ops.conv(x, kernel, 1, "valid", dilation_rate=dilation)[:, ::stride, ::stride]
 
     z, dz, (dx, dw) = differentiated(dense_then_thinned, x, kernel)
@@ -85,7 +82,7 @@ def test_stride_and_dilation_together_are_a_dilation_of_which_the_stride_keeps_s
     np.testing.assert_allclose(convolution.picture_gradient(dz, kernel, (12, 11), **moves), dx, **CLOSE)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups())
 def test_a_sequence_is_correlated_as_keras_does(setup):
     x, (steps, _), moves = setup
@@ -108,7 +105,7 @@ def test_convolution_turns_the_kernel_as_mathematics_has_it():
     np.testing.assert_allclose(convolution.convolve1d(x[:, :, 0], kernel[:, 0])[0, :, 0], expected, **CLOSE)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups())
 def test_each_channel_has_its_own_kernel_in_a_depthwise_convolution(setup):
     x, size, moves = setup
@@ -127,7 +124,7 @@ def test_a_pointwise_convolution_is_one_of_1x1():
     np.testing.assert_allclose(convolution.pointwise2d(x, kernel), keras.ops.conv(x, kernel[None, None]), **CLOSE)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 3))
 def test_a_transposed_convolution_is_that_of_keras(setup, filters):
     z, size, moves = setup
@@ -154,7 +151,7 @@ POOLS = {
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setup=setups(pooling=True))
 def test_the_gradients_of_pooling_are_those_of_automatic_differentiation(pool, setup):
     x, (size, _), moves = setup

@@ -9,7 +9,7 @@ import pytest
 from app.errors import UserError
 from app.explain import inspect as module
 from app.explain.graph import skeleton
-from app.explain.inspect import inspect, rows_of, short
+from app.explain.inspect import inspect, rows_of
 from models.layers import MinPooling2D
 from models.layers.map_table_conv2d import MapTableConv2D
 from models.layers.radial_basis import RadialBasis
@@ -308,9 +308,3 @@ def test_what_cannot_be_built_is_told(registered):
     registered(lambda shape, classes: keras.layers.Conv2D(1, 5)(keras.Input(shape)))
     with pytest.raises(UserError, match=r"given cannot be built for 4x4 pictures: "):
         inspect("given", 4)
-
-
-def test_numbers_are_short():
-    assert [short(n) for n in (840, 61_706, 416_520, 568_740_352, 15_470_264_320)] == [
-        "840", "61,706", "0.42 M", "569 M", "15.47 G",
-    ]  # fmt: skip

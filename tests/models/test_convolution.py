@@ -4,17 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
 from app.explain import convolution as formulas
-from app.explain.sizes import extent
 from models import convolution
+from models.sizes import extent
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # all in float64
 # The first examples load half of Keras, and other work may share the cores.
-PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 def drawn(shape, seed=0):
@@ -62,7 +61,7 @@ def with_zeros(operation, x, kernel, strides, padding, dilation):
     return operation(x, kernel, strides, padding, dilation_rate=dilation)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 4))
 def test_correlation_and_its_gradients_are_those_of_keras(setup, filters):
     x, size, moves = setup
@@ -75,7 +74,7 @@ def test_correlation_and_its_gradients_are_those_of_keras(setup, filters):
     )
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 4))
 def test_convolution_is_correlation_with_the_kernel_turned(setup, filters):
     x, size, moves = setup
@@ -96,7 +95,7 @@ def test_convolution_is_that_of_scipy():
     np.testing.assert_allclose(full, signal.convolve2d(x[0, :, :, 0], drawn((3, 3), 2)), **CLOSE)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 4))
 def test_sequences_are_correlated_as_keras_does(setup, filters):
     x, (steps, _), moves = setup
@@ -111,7 +110,7 @@ def test_sequences_are_correlated_as_keras_does(setup, filters):
     )
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups())
 def test_each_channel_has_its_own_kernel_in_a_depthwise_convolution(setup):
     x, size, moves = setup
@@ -138,7 +137,7 @@ def test_depthwise_and_pointwise_make_a_separable_convolution():
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setup=setups(), filters=st.integers(1, 3))
 def test_a_transposed_convolution_is_that_of_keras(padding, setup, filters):
     x, size, moves = setup
@@ -152,7 +151,7 @@ def test_a_transposed_convolution_is_that_of_keras(padding, setup, filters):
     )
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(setups(), st.integers(1, 3))
 def test_the_transposed_convolution_is_the_gradient_of_correlation_by_the_picture(setup, filters):
     x, size, moves = setup
@@ -174,7 +173,7 @@ POOLS = {
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@settings(max_examples=30, **PATIENT)
+@settings(max_examples=30)
 @given(setup=setups(pooling=True))
 def test_pooling_and_its_gradients_are_those_of_keras(pool, setup):
     x, size, moves = setup
@@ -199,7 +198,7 @@ def test_among_equal_values_the_gradient_goes_where_keras_sends_it(pool, padding
     assert_same(lambda x: ours(x, *moves), lambda x: theirs(x, *moves), few_values)
 
 
-@settings(max_examples=30, **PATIENT)
+@settings(max_examples=30)
 @given(setups(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 def test_both_ways_of_writing_it_out_agree(setup, filters, stride, dilation):
     x, size, moves = setup

@@ -4,16 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.explain.sizes import extent
 from models import layers
 from models.saved import load_network
+from models.sizes import extent
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 # The first examples load half of Keras, and other work may share the cores.
-PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 class NegatedMaxPooling2D(keras.layers.MaxPooling2D):
@@ -62,7 +61,7 @@ def assert_same(ours, theirs, x):
         np.testing.assert_allclose(mine, reference, **CLOSE)
 
 
-@settings(max_examples=40, **PATIENT)
+@settings(max_examples=40)
 @given(
     setup=setups(),
     filters=st.integers(1, 4),
@@ -79,7 +78,7 @@ def test_a_convolution_is_that_of_keras(setup, filters, dilation, rest):
 
 
 @pytest.mark.parametrize("name", POOLS)
-@settings(max_examples=25, **PATIENT)
+@settings(max_examples=25)
 @given(setup=setups())
 def test_a_pooling_is_that_of_keras(name, setup):
     x, size, moves = setup

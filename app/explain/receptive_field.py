@@ -1,4 +1,4 @@
-"""How large the output of a convolution is, and how much of the picture one of its positions sees. Whole numbers only."""
+"""How much of the picture one position of a layer sees. Whole numbers only."""
 
 from __future__ import annotations
 
@@ -6,47 +6,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-
-def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
-    """Positions that a kernel has along an axis with `padding` zeros on both sides: floor((n + 2p - d(k - 1) - 1) / s) + 1.
-
-    Source: Dumoulin and Visin 2016, relationship 15.
-    """
-    return (size + 2 * padding - extent(kernel, dilation)) // stride + 1
-
-
-def extent(kernel: int, dilation: int = 1) -> int:
-    """Positions from the first to the last element of a dilated kernel."""
-    return dilation * (kernel - 1) + 1
-
-
-def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
-    """Zeros before and after with which there are ceil(n / s) positions: as few as that takes, the odd one after."""
-    total = max((-(-size // stride) - 1) * stride + extent(kernel, dilation) - size, 0)
-    return total // 2, total - total // 2
-
-
-def keras_size(size: int, kernel: int, stride: int = 1, padding: str = "valid", dilation: int = 1) -> int:
-    """The same for Keras' paddings, "valid" and "same"."""
-    zeros = sum(same_padding(size, kernel, stride, dilation)) if padding == "same" else 0
-    return output_size(size + zeros, kernel, stride, 0, dilation)
-
-
-def transposed_size(size: int, kernel: int, stride: int = 1, padding: str = "valid", dilation: int = 1) -> int:
-    """Positions of a transposed convolution's output: s(n - 1) + d(k - 1) + 1, or s n if the padding is "same".
-
-    A kernel shorter than its stride leaves the last positions empty; Keras keeps them.
-
-    Source: Dumoulin and Visin 2016, relationship 13.
-    """
-    if padding == "same":
-        return size * stride
-    return stride * (size - 1) + max(extent(kernel, dilation), stride)
-
-
-def transposed_crop(kernel: int, stride: int = 1, padding: str = "valid", dilation: int = 1) -> int:
-    """Positions cut off before the output of a transposed convolution: what its convolution would have padded."""
-    return max(extent(kernel, dilation) - stride, 0) // 2 if padding == "same" else 0
+from models.sizes import extent
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.explain.kinds import fields
-from app.explain.sizes import Window, keras_size, output_size, same_padding, transposed_size
+from app.explain.receptive_field import Window
+from models.sizes import margins, output_size, transposed_size
 
 WIDE = (88, 80, 1)  # pixels: the field of a stack lies inside, so that no edge hides a part of it
 side, kernel, stride, dilation = (st.integers(1, limit) for limit in (40, 7, 4, 3))
@@ -84,16 +85,14 @@ def compare_with_gradients(model, positions=3):
     return compared
 
 
-@settings(deadline=None)
 @given(side, kernel, stride, padding, dilation)
 def test_the_size_of_an_output_is_keras(side, kernel, stride, padding, dilation):
     stride = 1 if dilation > 1 else stride  # Keras takes one of them only
-    wanted = keras_size(side, kernel, stride, padding, dilation)
+    wanted = output_size(side, kernel, stride, padding, dilation)
     assume(wanted > 0)
     assert conv(kernel, stride, padding, dilation).compute_output_shape((1, side, side, 1))[1] == wanted
 
 
-@settings(deadline=None)
 @given(side, kernel, stride, st.integers(0, 3), dilation)
 def test_the_size_of_a_padded_output_is_the_number_of_places_that_the_kernel_has(side, kernel, stride, zeros, dilation):
     length = dilation * (kernel - 1) + 1
@@ -102,7 +101,6 @@ def test_the_size_of_a_padded_output_is_the_number_of_places_that_the_kernel_has
     assert output_size(side, kernel, stride, zeros, dilation) == len(places)
 
 
-@settings(deadline=None)
 @given(side, kernel, stride, padding, dilation)
 def test_the_size_of_a_transposed_output_is_keras(side, kernel, stride, padding, dilation):
     stride = 1 if dilation > 1 else stride
@@ -110,24 +108,23 @@ def test_the_size_of_a_transposed_output_is_keras(side, kernel, stride, padding,
     assert layer.compute_output_shape((1, side, side, 1))[1] == transposed_size(side, kernel, stride, padding, dilation)
 
 
-@settings(deadline=None)
 @given(side, kernel, stride, dilation)
 def test_same_padding_is_as_small_as_it_can_be(side, kernel, stride, dilation):
-    before, after = same_padding(side, kernel, stride, dilation)
+    before, after = margins(side, kernel, stride, "same", dilation)
     places = -(-side // stride)
     assert 0 <= after - before <= 1
-    assert keras_size(side + before + after, kernel, stride, "valid", dilation) == places or before == after == 0
+    assert output_size(side + before + after, kernel, stride, "valid", dilation) == places or before == after == 0
     if after:
-        assert keras_size(side + before + after - 1, kernel, stride, "valid", dilation) < places
+        assert output_size(side + before + after - 1, kernel, stride, "valid", dilation) < places
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(layers(), min_size=1, max_size=5))
 def test_a_receptive_field_is_where_the_gradient_is(stack):
     assume(compare_with_gradients(network(stack)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(layers(), max_size=2), st.integers(1, 6), st.integers(1, 3))
 def test_a_sum_sees_what_any_of_its_parts_sees(stack, extent, dilation):
     branch = [conv((extent, 2), padding="same", dilation=dilation)]
