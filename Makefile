@@ -54,7 +54,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: $(READY)  ## the tests: offline, no GPU, minutes
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: $(READY)  ## the slow proofs too
 	$(BIN)/python -m pytest -m "not gpu and not network and not browser" $(ARGS)

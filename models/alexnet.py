@@ -82,7 +82,14 @@ def alexnet(
 PAPER = "Krizhevsky, Sutskever, Hinton: ImageNet classification with deep convolutional neural networks. NIPS 2012"
 DIGITS = Recipe(epochs=8, batch_size=32, learning_rate=5e-4, warmup=1.0, clip_norm=1.0, dropout=0.5, augment="digits")
 PHOTOS = Recipe(
-    epochs=30, batch_size=32, learning_rate=3e-4, warmup=1.0, weight_decay=0.05, clip_norm=1.0, dropout=0.5, augment="photos"
+    epochs=30,
+    batch_size=32,
+    learning_rate=3e-4,
+    warmup=1.0,
+    weight_decay=0.05,
+    clip_norm=1.0,
+    dropout=0.5,
+    augment="window+flip+pca_colour",  # section 4.1 of the paper
 )
 CIFAR10 = Recipe(epochs=30, learning_rate=5e-4, warmup=1.0, weight_decay=0.05, clip_norm=1.0, dropout=0.5, augment="crop+flip")
 MNIST = Recipe(epochs=8, learning_rate=5e-4, warmup=1.0, weight_decay=0.02, clip_norm=1.0, dropout=0.5, augment="digits")
