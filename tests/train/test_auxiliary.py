@@ -76,7 +76,7 @@ def test_what_is_deployed_has_no_head_and_what_is_kept_has(trained):
 def test_other_classes_may_start_from_it_with_new_heads_alone_to_train(trained):
     from models.registry import get_model
 
-    network = get_model("googlenet").build((17, 17, 1), 4, **TINY)
+    network = get_model("googlenet").build((17, 17, 1), 4, **trained.config.options)
     fresh = start_from(network, trained.best_file, lambda line: None)
     assert set(fresh) == {"logits", "auxiliary1", "auxiliary2"}
     freeze(network, fresh)
