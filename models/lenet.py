@@ -151,6 +151,7 @@ SPECS = [
         parameters=61_706,
         macs=416_520,
         recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST_BY_HAND},
+        reached={"mnist": 99.49},
     ),
     ModelSpec(
         name="lenet5_1998",
@@ -164,5 +165,6 @@ SPECS = [
         fixed_parameters=840,
         macs=326_520,
         recipes={"*": Recipe(epochs=30, augment="shift+flip"), "digits": DIGITS, "mnist": MNIST_1998},
+        reached={"mnist": 99.27},
     ),
 ]

@@ -12,6 +12,7 @@ import pytest
 from app.cli import _parser
 from app.config import make_config
 from app.flags import given_options, given_settings
+from models.registry import all_models
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```sh(?P<skip> skip: [^\n]+)?\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -70,3 +71,15 @@ def test_the_pages_speak_of_what_exists():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} names {link}"
+
+
+def test_what_was_reached_is_what_the_page_of_results_has():
+    """Each figure of `python -m app models` stands in a row of the network in docs/results.md, below the data's heading."""
+    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits of scikit-learn"}
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/results.md").read_text(), re.MULTILINE | re.DOTALL))
+    told = [(spec.name, data, percent) for spec in all_models().values() for data, percent in spec.reached.items()]
+    assert len(told) >= 10
+    for name, data, percent in told:
+        section = sections[titles[data]]
+        rows = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+        assert f"{percent:.2f}" in (rows[0] if rows else section), (name, data)
