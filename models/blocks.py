@@ -111,9 +111,8 @@ def conv_unit(
     """
     batch = normalisation == "batch"
     settings = {"kernel_initializer": initializer("relu"), **settings}
-    x = keras.layers.Conv2D(
-        filters, size, strides, padding, use_bias=not batch if use_bias is None else use_bias, name=name, **settings
-    )(x)
+    conv2d = layers.GroupedConv2D if settings.get("groups", 1) > 1 else keras.layers.Conv2D
+    x = conv2d(filters, size, strides, padding, use_bias=not batch if use_bias is None else use_bias, name=name, **settings)(x)
     if batch:
         x = keras.layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=f"{name}_bn")(x)
     return keras.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
