@@ -17,6 +17,8 @@ from models.registry import all_models, get_model
 from models.spec import ModelSpec, Option, Recipe, setting
 
 FIRST_TO_CHANGE = ("epochs", "batch_size", "learning_rate")
+MOST_OF_AN_OPTION = 10_000  # units, maps and the like; 0 only where that is the default and means none
+WIDEST = 4  # times what the paper has
 DROPOUT = "dropout"  # the one option of networks that is a setting of the recipe too
 
 
@@ -133,6 +135,10 @@ def parse_option(spec: ModelSpec, name: str, text: str) -> Any:
     value = parse_value(f"--set {name}", option.type, text)
     if option.choices and value not in option.choices:
         raise UserError(f"--set {name} takes {', '.join(map(str, option.choices))}; not '{text}'")
+    if option.type is int and not min(1, option.default) <= value <= MOST_OF_AN_OPTION:
+        raise UserError(f"--set {name} takes a whole number from {min(1, option.default)} to {MOST_OF_AN_OPTION:,}; not '{text}'")
+    if option.type is float and not 0 < value <= WIDEST:
+        raise UserError(f"--set {name} takes a number above 0, at most {WIDEST}; not '{text}'")
     return value
 
 

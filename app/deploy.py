@@ -41,14 +41,15 @@ def dense_model(network: Any, objective: str) -> Any:
 
 def _convolutional(network: Any) -> Any:
     """The network with what comes after its flattening as convolutions of the same weights, and no fixed size."""
-    kernels: dict[str, tuple[int, ...]] = {}  # of dense layers that see maps: rows, columns and channels
+    kernels: dict[str, tuple[int, ...]] = {}  # rows, columns and channels that each dense layer sees
     maps: tuple[int, ...] | None = None
     for layer in network.layers:
         if isinstance(layer, keras.layers.Flatten):
             maps = layer.input.shape[1:]
         elif isinstance(layer, keras.layers.Dense) and maps:
-            kernels[layer.name] = maps
-            maps = (1, 1, layer.units)
+            rows, columns = maps[:2]
+            kernels[layer.name] = (rows, columns, layer.kernel.shape[0] // (rows * columns))
+            maps = (1, 1)
         elif isinstance(layer, keras.layers.Reshape | keras.layers.RNN):
             raise ValueError(f"its layer {layer.name} takes pictures of one size alone")
 

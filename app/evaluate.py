@@ -10,11 +10,11 @@ import numpy as np
 
 from app.config import TrainConfig
 from app.data.augment import find_policy, flip
-from app.data.registry import is_known, load_data
-from app.data.spec import Split
+from app.data.registry import is_known, load_data, load_test
+from app.data.spec import Array, Split
 from app.deploy import dense_model
 from app.errors import UserError
-from app.objectives import OBJECTIVES
+from app.objectives import OBJECTIVES, Objective, Outputs
 from app.release import Release, check_release, find_release
 from app.runners import Runner, RuntimeMissing, first_line, open_file, run_pictures
 from app.runners.keras import KerasRunner
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: Say) -> list[dict[str, Any]]:
-    """The figures of a run slid over the test pictures at several sizes, its probabilities averaged over these.
+    """The figures of a run slid over the test pictures at several sizes, and of its probabilities averaged over these.
 
     Pictures are mirrored too, as the paper does, if the training mirrored them.
 
@@ -44,19 +44,20 @@ def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: 
         runner = KerasRunner(dense_model(run.network(), run.objective.name))
     except ValueError as error:
         raise UserError(f"{run.config.model} has no dense form: {first_line(error)}; leave --dense out") from None
-    views, scales = [], scales or (own,)
-    for side in scales:
-        test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, side, say)
-        views.append(run_pictures(runner, test.images))
-        if flip in find_policy(run.config.augment):
-            views.append(run_pictures(runner, test.images[:, :, ::-1]))
-    outputs = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
-    figures = run.objective.measure(outputs, test.labels, run.classes)
-    name = f"{run.best_file.name} at {','.join(map(str, scales or (own,)))}"
-    say(_line(name, run.objective.metric, figures))
-    return [
-        {"file": run.best_file.name, "data": data or run.config.data, "dense": True, "scales": list(scales or (own,)), **figures}
-    ]
+    test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, own, say)
+    mirrored = flip in find_policy(run.config.augment)
+    found, views, file = [], [], run.best_file.name
+    for side in scales or (own,):
+        images = test.images if side == own else load_test(replace(run.config, data=data or run.config.data), side, say).images
+        view = run_pictures(runner, images)
+        both = [view, run_pictures(runner, images[:, :, ::-1])] if mirrored else [view]
+        views.append({name: np.mean([one[name] for one in both], axis=0) for name in view})
+        found.append(_row(f"{file} at {side}", data or run.config.data, run.objective, views[-1], test.labels, run.classes, say))
+    if len(views) > 1:
+        mean = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
+        name = f"{file} at {', '.join(map(str, scales))} together"
+        found.append(_row(name, data or run.config.data, run.objective, mean, test.labels, run.classes, say))
+    return found
 
 
 def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
@@ -80,9 +81,8 @@ def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
     test = _test_split(source, config, classes, trained_on, data, side, say)
     found = []
     for name, runner in networks:
-        figures = objective.measure(run_pictures(runner, test.images), test.labels, classes)
-        found.append({"file": name, "data": data or config.data, **figures})
-        say(_line(name, objective.metric, figures))
+        outputs = run_pictures(runner, test.images)
+        found.append(_row(name, data or config.data, objective, outputs, test.labels, classes, say))
     return found
 
 
@@ -102,8 +102,13 @@ def _test_split(
     return found.test
 
 
-def _line(name: str, metric: str, figures: dict[str, Any]) -> str:
-    return f"{name:<24} {metric} {100 * figures[metric]:.2f} % of {figures['pictures']:,} test pictures"
+def _row(
+    name: str, data: str, objective: Objective, outputs: Outputs, labels: Array, classes: Sequence[str], say: Say
+) -> dict[str, Any]:
+    """The figures of some outputs, told and given."""
+    figures = objective.measure(outputs, labels, classes)
+    say(f"{name:<24} {objective.metric} {100 * figures[objective.metric]:.2f} % of {figures['pictures']:,} test pictures")
+    return {"file": name, "data": data, **figures}
 
 
 def _files(release: Release, say: Say) -> Iterator[tuple[str, Runner]]:

@@ -24,14 +24,16 @@ def picture(input_shape: Shape) -> tuple[Any, Any]:
 
 
 def centred(input_shape: Shape) -> tuple[Any, Any]:
-    """The input of a network, and its pixels without the mean of ImageNet's colours; of grey, without the mean of these.
+    """The input of a network, and its pixels without the mean of ImageNet's colours.
 
-    Shapes: float32 [B, H, W, C], twice.
+    Grey pictures become colour ones first: each colour has a mean of its own, and published kernels expect all three.
+
+    Shapes: float32 [B, H, W, C], [B, H, W, 3].
     Source: Simonyan and Zisserman 2014, section 2.1.
     """
     image = keras.Input(input_shape, name="image")
-    means = MEANS if input_shape[2] == 3 else (sum(MEANS) / 3,)
-    return image, keras.layers.Rescaling(1.0, offset=[-mean for mean in means], name="centre")(image)
+    x = image if input_shape[2] == 3 else keras.layers.Concatenate(name="colours")([image] * 3)
+    return image, keras.layers.Rescaling(1.0, offset=[-mean for mean in MEANS], name="centre")(x)
 
 
 def is_small(input_shape: Shape) -> bool:

@@ -80,7 +80,7 @@ def lenet5_1998(input_shape: Shape, classes: int) -> Any:
     x = _squashed(keras.layers.Conv2D(120, 5, kernel_initializer=_start(400), name="c5"), x)
     x = keras.layers.Flatten(name="features")(x)
     x = _squashed(keras.layers.Dense(84, kernel_initializer=_start(x.shape[-1]), name="f6"), x)
-    return keras.Model(image, layers.RadialBasis(codes(classes), name="logits")(x), name="lenet5_1998")
+    return keras.Model(image, layers.RadialBasis(codes(classes), dtype="float32", name="logits")(x), name="lenet5_1998")
 
 
 def codes(classes: int) -> Any:

@@ -8,6 +8,8 @@ from models.blocks import picture
 from models.lazy import keras
 from models.spec import ModelSpec, Recipe, Shape
 
+DEEPEST = 20  # layers, each of as many steps as the picture has rows
+
 
 def recurrent(kind: str, input_shape: Shape, classes: int, *, units: int = 128, depth: int = 2, dropout: float = 0.0) -> Any:
     """Each row is a step; `depth` layers of `units`, the last one's state after the last row, one logit a class.
@@ -17,8 +19,12 @@ def recurrent(kind: str, input_shape: Shape, classes: int, *, units: int = 128, 
 
     Args:
         kind: SimpleRNN, LSTM or GRU.
+    Raises:
+        ValueError: there is no layer, or there are too many.
     Shapes: [B, H, W, C] -> H steps of [B, W * C] -> [B, classes].
     """
+    if not 1 <= depth <= DEEPEST:
+        raise ValueError(f"{depth} layers; give 1 to {DEEPEST}")
     height, width, channels = input_shape
     layer = getattr(keras.layers, kind)
     image, x = picture(input_shape)

@@ -141,6 +141,7 @@ def _unit(table: Table, x: Any, filters: int, size: int, name: str, **settings: 
 
 PAPER = "He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016, arXiv:1512.03385"
 DIGITS = Recipe(epochs=10, batch_size=32, learning_rate=2e-3, weight_decay=0.02, augment="digits", clean_epochs=0.1)
+LONG_DIGITS = replace(DIGITS, epochs=30, warmup=2.0, clip_norm=1.0)  # a deep plain network is slow to leave chance
 MNIST = Recipe(epochs=10, learning_rate=2e-3, weight_decay=0.02, label_smoothing=0.05, augment="digits", clean_epochs=0.1)
 PHOTOS = Recipe(epochs=30, batch_size=32, learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1, augment="photos")
 # Section 4.2: batches of 128, a rate of .1 that falls to a tenth twice in 64,000 steps, decay of .0001, shifts of 4 pixels and
@@ -168,7 +169,9 @@ def _for_imagenet(name: str, title: str, table: Table, parameters: int, statisti
     )
 
 
-def _for_cifar(name: str, title: str, table: Table, parameters: int, statistics: int, macs: int) -> ModelSpec:
+def _for_cifar(
+    name: str, title: str, table: Table, parameters: int, statistics: int, macs: int, digits: Recipe = DIGITS
+) -> ModelSpec:
     return ModelSpec(
         name=name,
         title=title,
@@ -180,7 +183,7 @@ def _for_cifar(name: str, title: str, table: Table, parameters: int, statistics:
         parameters=parameters,
         fixed_parameters=statistics,
         macs=macs,
-        recipes={"*": replace(PHOTOS, learning_rate=2e-3), "digits": DIGITS, "mnist": MNIST, "cifar10": SECTION_4_2},
+        recipes={"*": replace(PHOTOS, learning_rate=2e-3), "digits": digits, "mnist": MNIST, "cifar10": SECTION_4_2},
     )
 
 
@@ -201,5 +204,5 @@ SPECS = [
     _for_cifar("resnet56", "ResNet-56 for small pictures", cifar(56), 853_018, 4_064, 125_485_696),
     _for_cifar("resnet110", "ResNet-110 for small pictures", cifar(110), 1_727_962, 8_096, 252_887_680),
     _for_cifar("plain20", "ResNet-20 without its shortcuts", cifar(20, "none"), 269_722, 1_376, 40_551_040),
-    _for_cifar("plain56", "ResNet-56 without its shortcuts", cifar(56, "none"), 853_018, 4_064, 125_485_696),
+    _for_cifar("plain56", "ResNet-56 without its shortcuts", cifar(56, "none"), 853_018, 4_064, 125_485_696, LONG_DIGITS),
 ]

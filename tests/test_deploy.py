@@ -57,6 +57,28 @@ def test_slid_over_a_picture_of_its_own_size_a_network_answers_as_ever(name, sid
     np.testing.assert_allclose(dense, plain, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "options"),
+    [
+        ("mlp", 9, {"activation": "maxout"}),
+        ("cnn", 16, {"activation": "maxout", "maps": 4}),
+        ("alexnet", 32, {"width": 0.0625}),
+        ("vgg_a", 32, {"width": 0.0625}),
+        ("googlenet", 17, {"width": 0.0625}),
+    ],
+)
+def test_slid_over_its_own_size_a_network_answers_as_ever_whatever_comes_before_its_dense_layers(name, side, options):
+    network = get_model(name).build((side, side, 3), 5, **options)
+    generator = np.random.default_rng(1)
+    for weight in network.weights:  # alive: the first weights of a classifier say nearly the same of every picture
+        if weight.name == "kernel":
+            weight.assign(generator.normal(0, 1.4 / np.sqrt(np.prod(weight.shape[:-1])), weight.shape))
+    pictures = colour_pictures(3, side)
+    dense, plain = (form(network, "classification")(pictures)["probabilities"] for form in (dense_model, inference_model))
+    np.testing.assert_allclose(dense, plain, atol=1e-5)
+    assert np.ptp(np.asarray(plain), axis=0).max() > 1e-3
+
+
 def test_slid_over_a_larger_picture_a_network_gives_the_mean_of_its_logits_at_all_places():
     network = get_model("cnn").build((16, 16, 3), 5, maps=4)
     # Pooled by four and padded inside: places four pixels apart see the same, but for their margins, which are black here.

@@ -15,27 +15,34 @@ from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
 def models(given: argparse.Namespace) -> None:
     """Lists the networks, and what they reached here."""
     from app.tables import short, table
+    from models.pretrained import PUBLISHED
     from models.registry import all_models
 
     specs = all_models().values()
     if given.json:
-        keys = ("name", "title", "year", "paper", "objective", "input_shape", "min_size", "parameters", "macs", "reached")
-        rows = [{key: getattr(spec, key) for key in keys} | {"reached": dict(spec.reached)} for spec in specs]
+        keys = ("name", "title", "year", "paper", "objective", "input_shape", "min_size", "macs")
+        rows = [
+            {key: getattr(spec, key) for key in keys}
+            | {"parameters": spec.parameters + spec.fixed_parameters, "trainable_parameters": spec.parameters}
+            | {"options": list(spec.options), "imagenet": spec.name in PUBLISHED, "reached": dict(spec.reached)}
+            for spec in specs
+        ]
         print(json.dumps(rows, indent=2))
         return
     cells = [
         (
             spec.name,
             spec.year,
-            short(spec.parameters),
+            short(spec.parameters + spec.fixed_parameters),
             short(spec.macs),
             "x".join(map(str, spec.input_shape)),
             ", ".join(f"{data} {percent:.2f}" for data, percent in spec.reached.items()),
-            spec.paper,
+            spec.title + (" *" if spec.name in PUBLISHED else ""),
         )
         for spec in specs
     ]
-    print(table(("name", "year", "parameters", "MACs", "input", "reached here, %", "paper"), cells))
+    print(table(("name", "year", "parameters", "MACs", "input", "reached here, %", "network"), cells))
+    print("* takes --weights imagenet; sources, layers and options: python -m app inspect NAME")
 
 
 def inspect(given: argparse.Namespace) -> None:
@@ -83,7 +90,6 @@ def kernels(given: argparse.Namespace) -> None:
     """Draws what the classic kernels make of a picture."""
     from app.explain.kernels import draw_kernels
 
-    Path(given.plot).parent.mkdir(parents=True, exist_ok=True)
     draw_kernels(given.picture, given.plot)
     say(f"drawing: {given.plot}")
 

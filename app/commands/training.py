@@ -26,7 +26,7 @@ def train(given: argparse.Namespace) -> None:
     config, folder = _resumed(given) if given.resume else (_new_config(given), None)
     check_name(config.data)
     find_policy(config.augment)
-    if config.weights:
+    if config.weights and not (folder and Run(folder).state_file.exists()):
         find_weights(config.weights, config.model)
     if folder is None:
         folder = run_folder(given.out, config.model, config.data)

@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 
 from app.data.spec import Array
-from app.errors import unknown
+from app.errors import UserError, unknown
 
 Operation = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
 CHUNK = 32  # pictures interpolated at once: what fits into the processor's cache is five times as fast
-COLOUR_PICTURES = 1000  # of the training set, from which the axes of its colours are found
+COLOUR_PICTURES, COLOUR_SIDE = 1000, 32  # how many, and of about how many pixels, the axes of colours are found from
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
@@ -152,7 +152,9 @@ def colour_axes(images: Array) -> Array:
 
     Shapes: [N, H, W, C] -> float32 [C, C].
     """
-    sample = images[:: -(-len(images) // COLOUR_PICTURES)].reshape(-1, images.shape[-1]) / np.float32(255)
+    apart = max(1, images.shape[1] // COLOUR_SIDE)  # pixels: neighbours have the same colour, and all would fill gigabytes
+    some = images[:: -(-len(images) // COLOUR_PICTURES), ::apart, ::apart]
+    sample = some.reshape(-1, images.shape[-1]) / np.float32(255)
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(sample, rowvar=False)))
     axes: Array = (255 * vectors * values).astype(np.float32)
     return axes
@@ -264,6 +266,8 @@ def find_policy(text: str) -> tuple[Operation, ...]:
         if name not in known:
             raise unknown("augmentation", name, known)
         found += known[name]
+    if sum(isinstance(operation, partial) and operation.func is zoom for operation in found) > 1:
+        raise UserError(f"--augment {text} cuts two windows, one out of the other; name one of scales and window")
     return found
 
 

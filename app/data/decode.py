@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,23 +15,29 @@ import numpy as np
 
 from app.data.cache import cache_folder, cached
 from app.data.duplicates import count_in_two_splits
-from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, first_of
+from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, SplitName, first_of
 from app.errors import UserError
 from app.images import UnreadablePicture, load_picture, resize, with_channels
 from app.progress import Countdown
 from app.runs import check_space
 
 BLOCK = 256  # pictures decoded ahead of what is written
+NOTHING = np.zeros(0, np.int64)
 VERSION = 2  # of what this module makes of a source; a change makes older cache entries unused
 
 
-def decode(source: Source, height: int, width: int, say: Callable[[str], None]) -> Dataset:
+def decode(source: Source, height: int, width: int, say: Callable[[str], None], needed: Sequence[SplitName] = SPLITS) -> Dataset:
     """The pictures at one size, and what had to be left out.
 
+    Args:
+        needed: the other splits stay empty.
     Raises:
         UserError: a split has no readable picture, or a class none to train on.
     """
     shape = (height, width, source.channels)
+    if tuple(needed) != SPLITS:
+        kept = {name: pictures if name in needed else pictures.take(NOTHING) for name, pictures in source.splits.items()}
+        source = replace(source, splits=kept, fingerprint=f"{source.fingerprint}-{'-'.join(needed)}")
     key = hashlib.sha256(json.dumps([VERSION, source.fingerprint, shape]).encode()).hexdigest()[:16]
     place = cached(
         f"{_safe(source.name)}-{height}x{width}x{source.channels}-{key}", lambda folder: _fill(folder, source, shape, say)
@@ -41,10 +48,10 @@ def decode(source: Source, height: int, width: int, say: Callable[[str], None]) 
         for name in SPLITS
     }
     left_out = source.left_out + tuple(LeftOut(*item) for item in facts["left_out"])
-    for name, split in splits.items():
-        if not len(split):
+    for name in needed:
+        if not len(splits[name]):
             raise UserError(f"{source.name} has no picture for {name}; give it more pictures{first_of(left_out)}")
-    if missing := sorted(set(range(len(source.classes))) - set(np.unique(splits["train"].labels))):
+    if "train" in needed and (missing := sorted(set(range(len(source.classes))) - set(np.unique(splits["train"].labels)))):
         names = ", ".join(source.classes[c] for c in missing)
         raise UserError(f"{source.name} has no readable picture to train on for {names}; add some{first_of(left_out)}")
     return Dataset(

@@ -97,7 +97,14 @@ def load_enlarged(config: TrainConfig, side: int, say: Callable[[str], None]) ->
     """The training pictures of `load_data` once more, in more pixels."""
     from app.data.decode import decode
 
-    return decode(_source(config), side, side, say).train
+    return decode(_source(config), side, side, say, needed=("train",)).train
+
+
+def load_test(config: TrainConfig, side: int, say: Callable[[str], None]) -> Split:
+    """The test pictures of `load_data` once more, at another size."""
+    from app.data.decode import decode
+
+    return decode(_source(config), side, side, say, needed=("test",)).test
 
 
 def _source(config: TrainConfig) -> Source:

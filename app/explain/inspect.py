@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.config import find_model
+from app.config import DROPOUT, find_model
 from app.deploy import main_path
 from app.errors import UserError
 from app.explain.graph import skeleton
@@ -103,11 +103,11 @@ class Inspection:
     def text(self) -> str:
         """For a terminal of 130 columns."""
         options = "".join(f", {name}={value}" for name, value in self.options.items())
-        heading = f"{self.title} ({self.name}): {_by(self.input_shape)} pixels, {self.classes} classes{options}"
+        heading = f"{self.title} ({self.name}): {by(self.input_shape)} pixels, {self.classes} classes{options}"
         headers = ("layer", "kind", "kernel", "stride", "output", "sees", "parameters", "MACs", "memory")
         rows = table(headers, [_cells(row) for row in self.layers])
         note = "sees: receptive field in pixels of the picture. MACs: multiply-adds. Memory: of the output, for one picture."
-        return "\n\n".join((heading, rows, self._totals(), note))
+        return "\n\n".join((f"{heading}\n{self.source}", rows, self._totals(), note, self._accepted()))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the totals first."""
@@ -130,6 +130,14 @@ class Inspection:
                 for row in self.layers
             ],
         }
+
+    def _accepted(self) -> str:
+        """What `--set` takes, with the defaults."""
+        told = []
+        for option in [option for option in find_model(self.name).options.values() if option.name != DROPOUT]:
+            choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
+            told.append(f"{option.name}={option.default}{choices}")
+        return f"options of --set: {', '.join(told) or 'none'}"
 
     def _totals(self) -> str:
         paper = self.paper
@@ -166,7 +174,7 @@ def inspect(model: str, image_size: int = 0, options: Mapping[str, Any] | None =
     classes = classes or spec.classes
     try:
         network = skeleton(spec, shape, classes, options)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         chosen = " with " + " ".join(f"{name}={value}" for name, value in options.items()) if options else ""
         raise UserError(f"{model} cannot be built for {shape[0]}x{shape[1]} pictures{chosen}: {first_line(error)}") from None
     deployed = main_path(network)
@@ -242,21 +250,22 @@ def _size(field: Field, picture: tuple[int, ...]) -> Pair:
 
 
 def _cells(row: LayerRow) -> tuple[str | None, ...]:
-    dilated = f" d{_by(row.dilation)}" if row.dilation and row.dilation != (1, 1) else ""
+    dilated = f" d{by(row.dilation)}" if row.dilation and row.dilation != (1, 1) else ""
     return (
         _cut(row.name, LONGEST_NAME),
         _cut(row.kind, LONGEST_KIND),
-        row.kernel and _by(row.kernel) + dilated,
-        row.strides and (str(row.strides[0]) if row.strides[0] == row.strides[1] else _by(row.strides)),
-        _by(row.output_shape),
-        "all" if row.sees_all else _by(row.receptive_field),
+        row.kernel and by(row.kernel) + dilated,
+        row.strides and (str(row.strides[0]) if row.strides[0] == row.strides[1] else by(row.strides)),
+        by(row.output_shape),
+        "all" if row.sees_all else by(row.receptive_field),
         f"{row.parameters:,}" if row.parameters else None,
         f"{row.macs:,}" if row.macs else None,
         memory(row.activation_bytes),
     )
 
 
-def _by(sizes: tuple[int, ...]) -> str:
+def by(sizes: tuple[int, ...]) -> str:
+    """`28x28x6`."""
     return "x".join(map(str, sizes))
 
 

@@ -76,6 +76,7 @@ def draw_kernels(picture: str | None, file: str | Path) -> None:
     if file.suffix.lower() != ".png":
         raise UserError(f"{file}: the kernels are drawn as PNG; give a name that ends in .png")
     original = read(picture or shipped())
+    file.parent.mkdir(parents=True, exist_ok=True)
     height, width = original.shape[:2]
     rows = -(-(1 + len(KERNELS)) // COLUMNS)
     with rc_context(STYLE):

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from app import style
 from app.errors import UserError
-from app.explain.inspect import Inspection, LayerRow
+from app.explain.inspect import Inspection, LayerRow, by
 from app.tables import short
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -140,7 +140,7 @@ def _draw_boxes(axes: Any, boxes: Sequence[Box], slot: float, roomy: bool) -> No
 
 def _label_boxes(axes: Any, boxes: Sequence[Box], slot: float) -> None:
     """Name and size below each box."""
-    labels = [(box.row.name, _by(box.row.output_shape)) for box in boxes]
+    labels = [(box.row.name, by(box.row.output_shape)) for box in boxes]
     slanted = LETTER * max(len(line) for label in labels for line in label) > slot
     turn = SLANTED if slanted else {"ha": "center"}
     for place, label in enumerate(labels):
@@ -157,7 +157,7 @@ def _label_stages(axes: Any, boxes: Sequence[Box], slot: float) -> None:
             continue
         axes.plot([start - 0.4, end - 0.6], [FLOOR, FLOOR], color="#555555", linewidth=1, solid_capstyle="butt")
         few, many = min(map(_channels, stage)), max(map(_channels, stage))
-        lines = [_by(_area(stage[0])), f"{len(stage)} layers", f"{few} to {many} maps" if few < many else f"{many} maps"]
+        lines = [by(_area(stage[0])), f"{len(stage)} layers", f"{few} to {many} maps" if few < many else f"{many} maps"]
         lines = [line for line in lines if LETTER * len(line) < slot * len(stage) or line == lines[0]]
         middle = (start + end - 1) / 2
         axes.text(middle, FLOOR - 0.06, "\n".join(lines), va="top", ha="center", fontsize=8, linespacing=1.3)
@@ -196,10 +196,6 @@ def _shade(colour: str, times: float) -> str:
     parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     mixed = [part * times if times <= 1 else 255 - (255 - part) / times**2 for part in parts]
     return "#" + "".join(f"{round(part):02X}" for part in mixed)
-
-
-def _by(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def _area(row: LayerRow) -> tuple[int, ...]:

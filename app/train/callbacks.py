@@ -53,7 +53,14 @@ class MainFigures(keras.callbacks.Callback):  # type: ignore[misc]
     `loss` and `val_loss` are then those of the main output alone; the heads' stand beside them. Has to be the first.
     """
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        self._rename(logs)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        self._rename(logs)
+
+    @staticmethod
+    def _rename(logs: dict[str, float]) -> None:
         for name in list(logs):
             if (plain := name.replace(f"{MAIN}_", "", 1)) != name:
                 logs[plain] = logs.pop(name)

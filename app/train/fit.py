@@ -193,7 +193,8 @@ def _finish(training: _Training, say: Say) -> None:
     with replacing(run.folder / "calibration.npz") as partial:
         np.savez_compressed(partial, images=dataset.train.images[calibration])
     deployed = main_path(training.plain)
-    trainable = sum(int(np.prod(weight.shape)) for weight in deployed.trainable_variables)
+    trained = main_path(training.network).trainable_variables  # not `plain`'s, which nothing freezes
+    trainable = sum(int(np.prod(weight.shape)) for weight in trained)
     seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
     metrics = {
         **figures,

@@ -28,7 +28,7 @@ def build_network(config: TrainConfig, shape: Shape, classes: int, *, precision:
     keras.config.set_dtype_policy(precision)
     try:
         network = config.spec.build(shape, classes, **network_options(config))
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         chosen = " ".join(f"{name}={value}" for name, value in config.options.items())
         size = f"{shape[0]}x{shape[1]} pictures" + (f" with {chosen}" if chosen else "")
         raise UserError(f"{config.model} cannot be built for {size}: {first_line(error)}") from None

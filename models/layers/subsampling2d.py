@@ -23,7 +23,7 @@ class Subsampling2D(keras.layers.Layer):  # type: ignore[misc]
         self.bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="bias")
 
     def call(self, inputs: Any) -> Any:
-        total = keras.ops.average_pool(inputs, self.pool_size) * (self.pool_size[0] * self.pool_size[1])
+        total = keras.ops.average_pool(inputs, self.pool_size, self.strides) * (self.pool_size[0] * self.pool_size[1])
         return total * self.coefficient + self.bias
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -328,7 +328,12 @@ def test_scales_are_drawn_for_each_picture_over_the_papers_range():
 def test_pictures_are_stored_as_large_as_their_largest_window_needs():
     assert enlargement(find_policy("flip+colour")) == 1
     assert enlargement(find_policy("window+flip")) == 256 / 224
-    assert enlargement(find_policy("window+scales")) == 512 / 224
+    assert enlargement(find_policy("scales+flip")) == 512 / 224
+
+
+def test_a_window_out_of_a_window_is_refused():
+    with pytest.raises(UserError, match="cuts two windows"):
+        find_policy("scales+flip+window")
 
 
 def test_the_axes_of_colours_are_those_of_their_covariance():

@@ -1,5 +1,9 @@
 """The layers of the networks of 1998, maxout and minimum pooling, against numpy."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +11,10 @@ import pytest
 from models import layers
 from models.layers.map_table_conv2d import MapTableConv2D
 from models.lenet import C3, codes
+from models.registry import get_model
 from models.saved import load_network
+
+ROOT = Path(__file__).parents[2]
 
 
 def drawn(shape, seed=0):
@@ -106,6 +113,13 @@ def test_they_come_back_from_a_file(tmp_path):
     network.save(tmp_path / "network.keras")
     values = drawn((3, 14, 14, 6))
     np.testing.assert_array_equal(load_network(tmp_path / "network.keras")(values), network(values))
+
+
+def test_a_process_that_has_seen_none_of_our_layers_reads_a_network_of_them(tmp_path):
+    get_model("lenet5_1998").build((28, 28, 1), 3).save(tmp_path / "network.keras")
+    script = "import sys; from models.saved import load_network; print(load_network(sys.argv[1]).count_params())"
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "network.keras"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == str(60_000 + 84 * 3), done.stderr
 
 
 def test_a_layer_without_a_file_is_an_attribute_that_is_not_there():

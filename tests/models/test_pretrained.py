@@ -175,6 +175,16 @@ def test_a_grey_network_answers_as_the_library_does_for_grey_in_three_colours():
     np.testing.assert_allclose(answers(ours, images), expected, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("name", ["vgg_d", "resnet50_keras"])
+def test_a_grey_network_whose_colours_have_means_of_their_own_answers_so_too(name):
+    theirs = library(name)
+    ours = get_model(name).build((SIDE, SIDE, 1), 10)
+    assert not copy_published(theirs, ours, PUBLISHED[name]).grey
+    images = pictures(channels=1)
+    expected = answers(theirs, prepared(np.repeat(images, 3, axis=3), name))
+    np.testing.assert_allclose(answers(ours, images), expected, atol=TOLERANCE * np.abs(expected).max())
+
+
 def test_a_stem_for_small_pictures_stays_fresh():
     theirs = library("resnet50_keras")
     ours = get_model("resnet50_keras").build((32, 32, 3), 10)
