@@ -152,57 +152,53 @@ SECTION_4_2 = Recipe(
 CIFAR10 = replace(SECTION_4_2, epochs=100, optimizer="nesterov", schedule="cosine", weight_decay=5e-3)
 
 
-def _for_imagenet(name: str, title: str, table: Table, parameters: int, statistics: int, macs: int) -> ModelSpec:
+FOR_IMAGENET = {
+    "input_shape": (224, 224, 3),
+    "classes": 1000,
+    "min_size": 16,  # conv5_x has 2x2 pixels of them; 8x8 digits would leave it a single one
+    "recipes": {"*": PHOTOS, "digits": DIGITS, "mnist": MNIST, "cifar10": CIFAR10},
+}
+FOR_CIFAR = {
+    "input_shape": (32, 32, 3),
+    "classes": 10,
+    "min_size": 16,  # conv4_x has 4x4 pixels of them, the least that a 3x3 kernel sees more of than its padding
+    "recipes": {"*": replace(PHOTOS, learning_rate=2e-3), "digits": DIGITS, "mnist": MNIST, "cifar10": SECTION_4_2},
+}
+
+
+def _spec(name: str, title: str, table: Table, parameters: int, statistics: int, macs: int) -> ModelSpec:
+    form: dict[str, Any] = dict(FOR_CIFAR if table.tiny else FOR_IMAGENET)
+    if name == "plain56":
+        form["recipes"] = {**form["recipes"], "digits": LONG_DIGITS}
     return ModelSpec(
         name=name,
         title=title,
         year=2015,
         paper=PAPER,
         build=partial(resnet, table),
-        input_shape=(224, 224, 3),
-        classes=1000,
-        min_size=16,  # conv5_x has 2x2 pixels of them; 8x8 digits would leave it a single one
         parameters=parameters,
         fixed_parameters=statistics,
         macs=macs,
-        recipes={"*": PHOTOS, "digits": DIGITS, "mnist": MNIST, "cifar10": CIFAR10},
-    )
-
-
-def _for_cifar(
-    name: str, title: str, table: Table, parameters: int, statistics: int, macs: int, digits: Recipe = DIGITS
-) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        title=title,
-        year=2015,
-        paper=PAPER,
-        build=partial(resnet, table),
-        input_shape=(32, 32, 3),
-        min_size=16,  # conv4_x has 4x4 pixels of them, the least that a 3x3 kernel sees more of than its padding
-        parameters=parameters,
-        fixed_parameters=statistics,
-        macs=macs,
-        recipes={"*": replace(PHOTOS, learning_rate=2e-3), "digits": digits, "mnist": MNIST, "cifar10": SECTION_4_2},
+        **form,
     )
 
 
 KERAS = "ResNet-{} as keras.applications has it, for its weights"
 
 SPECS = [
-    _for_imagenet("resnet18", "ResNet-18", RESNET18, 11_689_512, 9_600, 1_814_073_344),
-    _for_imagenet("resnet34", "ResNet-34", RESNET34, 21_797_672, 17_024, 3_663_761_408),
-    _for_imagenet("resnet50", "ResNet-50", RESNET50, 25_557_032, 53_120, 4_089_184_256),
-    _for_imagenet("resnet101", "ResNet-101", RESNET101, 44_549_160, 105_344, 7_801_405_440),
-    _for_imagenet("resnet152", "ResNet-152", RESNET152, 60_192_808, 151_424, 11_513_626_624),
-    _for_imagenet("resnet50_keras", KERAS.format("50"), _published(RESNET50), 25_583_592, 53_120, 3_857_973_248),
-    _for_imagenet("resnet101_keras", KERAS.format("101"), _published(RESNET101), 44_601_832, 105_344, 7_570_194_432),
-    _for_imagenet("resnet152_keras", KERAS.format("152"), _published(RESNET152), 60_268_520, 151_424, 11_282_415_616),
-    _for_cifar("resnet20", "ResNet-20 for small pictures", cifar(20), 269_722, 1_376, 40_551_040),
-    _for_cifar("resnet32", "ResNet-32 for small pictures", cifar(32), 464_154, 2_272, 68_862_592),
-    _for_cifar("resnet44", "ResNet-44 for small pictures", cifar(44), 658_586, 3_168, 97_174_144),
-    _for_cifar("resnet56", "ResNet-56 for small pictures", cifar(56), 853_018, 4_064, 125_485_696),
-    _for_cifar("resnet110", "ResNet-110 for small pictures", cifar(110), 1_727_962, 8_096, 252_887_680),
-    _for_cifar("plain20", "ResNet-20 without its shortcuts", cifar(20, "none"), 269_722, 1_376, 40_551_040),
-    _for_cifar("plain56", "ResNet-56 without its shortcuts", cifar(56, "none"), 853_018, 4_064, 125_485_696, LONG_DIGITS),
+    _spec("resnet18", "ResNet-18", RESNET18, 11_689_512, 9_600, 1_814_073_344),
+    _spec("resnet34", "ResNet-34", RESNET34, 21_797_672, 17_024, 3_663_761_408),
+    _spec("resnet50", "ResNet-50", RESNET50, 25_557_032, 53_120, 4_089_184_256),
+    _spec("resnet101", "ResNet-101", RESNET101, 44_549_160, 105_344, 7_801_405_440),
+    _spec("resnet152", "ResNet-152", RESNET152, 60_192_808, 151_424, 11_513_626_624),
+    _spec("resnet50_keras", KERAS.format("50"), _published(RESNET50), 25_583_592, 53_120, 3_857_973_248),
+    _spec("resnet101_keras", KERAS.format("101"), _published(RESNET101), 44_601_832, 105_344, 7_570_194_432),
+    _spec("resnet152_keras", KERAS.format("152"), _published(RESNET152), 60_268_520, 151_424, 11_282_415_616),
+    _spec("resnet20", "ResNet-20 for small pictures", cifar(20), 269_722, 1_376, 40_551_040),
+    _spec("resnet32", "ResNet-32 for small pictures", cifar(32), 464_154, 2_272, 68_862_592),
+    _spec("resnet44", "ResNet-44 for small pictures", cifar(44), 658_586, 3_168, 97_174_144),
+    _spec("resnet56", "ResNet-56 for small pictures", cifar(56), 853_018, 4_064, 125_485_696),
+    _spec("resnet110", "ResNet-110 for small pictures", cifar(110), 1_727_962, 8_096, 252_887_680),
+    _spec("plain20", "ResNet-20 without its shortcuts", cifar(20, "none"), 269_722, 1_376, 40_551_040),
+    _spec("plain56", "ResNet-56 without its shortcuts", cifar(56, "none"), 853_018, 4_064, 125_485_696),
 ]

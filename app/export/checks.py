@@ -23,7 +23,7 @@ from app.runners import FORMATS, Outputs, Runner, open_file, run_pictures
 WARM_UPS, TIMED_RUNS = 3, 30
 BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
 OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
-OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an unrolled loop has thousands
+OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an unrolled loop has over a thousand
 NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 

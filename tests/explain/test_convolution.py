@@ -12,7 +12,6 @@ from app.explain import convolution
 from models.sizes import extent, margins
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # all in float64
-# The first examples load half of Keras, and other work may share the cores.
 
 
 def drawn(shape, seed=0):

@@ -14,7 +14,7 @@ from models.layers import MinPooling2D
 from models.layers.map_table_conv2d import MapTableConv2D
 from models.layers.radial_basis import RadialBasis
 from models.layers.subsampling2d import Subsampling2D
-from models.registry import all_models, get_model
+from models.registry import get_model
 from models.spec import ModelSpec
 
 APPLICATIONS = keras.applications
@@ -77,15 +77,6 @@ def test_lenet5_is_the_table_of_its_paper():
 def test_totals_are_those_computed_by_hand(name, parameters, macs):
     found = inspect(name)
     assert (found.parameters, found.trainable_parameters, found.macs) == (parameters, parameters, macs)
-
-
-@pytest.mark.parametrize("name", list(all_models()))
-def test_every_network_has_the_published_figures(name):
-    found, spec = inspect(name), get_model(name)
-    assert found.trainable_parameters == spec.parameters
-    assert found.parameters == spec.parameters + spec.fixed_parameters
-    assert found.auxiliary_parameters == spec.auxiliary_parameters
-    assert found.macs == spec.macs
 
 
 @pytest.mark.parametrize(

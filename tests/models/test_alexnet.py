@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from models import layers
 from models.registry import get_model
+from tests.models.built import kinds, narrow, outlined, pictures
 
 PUBLISHED = {"alexnet": (62_378_344, 1135e6), "alexnet_grouped": (60_965_224, 724e6)}  # parameters, multiply-adds
 LARGE = {
@@ -14,29 +15,9 @@ LARGE = {
 SMALL = {"conv1": (32, 32), "pool1": (15, 15), "conv2": (15, 15), "pool2": (7, 7), "conv5": (7, 7), "pool5": (3, 3)}
 
 
-def outlined(name, shape=None, **options):
-    """A network of full size without the memory for its weights."""
-    spec = get_model(name)
-    with keras.StatelessScope(initialize_variables=False):
-        return spec.build(shape or spec.input_shape, spec.classes, **options)
-
-
 def macs(network):
     kernels = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
     return sum(int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in kernels)
-
-
-def narrow(name, shape=(32, 32, 3), classes=5, **options):
-    keras.utils.set_random_seed(0)
-    return get_model(name).build(shape, classes, **{"width": 0.0625, **options})
-
-
-def pictures(shape, count=4):
-    return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype(np.float32)
-
-
-def kinds(network, kind):
-    return [layer.name for layer in network.layers if isinstance(layer, kind)]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -13,7 +13,6 @@ from models import convolution
 from models.sizes import extent
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # all in float64
-# The first examples load half of Keras, and other work may share the cores.
 
 
 def drawn(shape, seed=0):

@@ -12,7 +12,6 @@ from models.saved import load_network
 from models.sizes import extent
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
-# The first examples load half of Keras, and other work may share the cores.
 
 
 class NegatedMaxPooling2D(keras.layers.MaxPooling2D):
