@@ -38,7 +38,8 @@ def recurrent(kind: str, input_shape: Shape, classes: int, *, units: int = 128, 
 STEADY = Recipe(weight_decay=0.01, clip_norm=1.0, dropout=0.2, augment="digits")  # gradients through many steps need the clip
 DIGITS = replace(STEADY, epochs=40, batch_size=32)
 MNIST = replace(STEADY, epochs=12, learning_rate=3e-3, label_smoothing=0.05, clean_epochs=0.08)
-MNIST_SIMPLE = replace(MNIST, epochs=24, learning_rate=1e-3, clean_epochs=0.04)
+# Small weights: rounded to float16 and used at every step, larger ones lead too far from what was trained.
+MNIST_SIMPLE = replace(MNIST, epochs=24, learning_rate=1e-3, weight_decay=0.05, clean_epochs=0.04)
 PHOTOS = replace(STEADY, epochs=30, dropout=0.3, augment="crop+flip")
 
 SPECS = [
@@ -57,7 +58,7 @@ SPECS = [
     )
     for name, kind, title, year, paper, parameters, macs, mnist, reached in (
         ("rnn", "SimpleRNN", "Simple recurrent network over rows", 1990,
-         "Elman: Finding structure in time. Cognitive Science 14", 54_282, 1_477_888, MNIST_SIMPLE, 98.99),
+         "Elman: Finding structure in time. Cognitive Science 14", 54_282, 1_477_888, MNIST_SIMPLE, 99.07),
         ("lstm", "LSTM", "Long short-term memory over rows", 1997,
          "Hochreiter, Schmidhuber: Long short-term memory. Neural Computation 9", 213_258, 5_907_712, MNIST, 99.50),
         ("gru", "GRU", "Gated recurrent units over rows", 2014,
