@@ -163,8 +163,7 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--loss {config.loss} does not fit {spec.name}; it takes {', '.join(spec.losses)}")
     if config.dropout and DROPOUT not in spec.options:
         raise UserError(f"--dropout {config.dropout}: {spec.name} has no dropout; leave the flag out")
-    if config.image_size and config.image_size < spec.min_size:
-        raise UserError(f"--image-size {config.image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
+    check_size(spec, config.image_size)
     if config.warmup and config.schedule == "plateau":
         raise UserError("--schedule plateau has no warm-up; give --warmup 0")
     if config.warmup >= config.epochs:
@@ -174,6 +173,16 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
         raise UserError("--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too")
+
+
+def check_size(spec: ModelSpec, image_size: int) -> None:
+    """Refuses pictures that are too small for a network; 0 stands for its own size.
+
+    Raises:
+        UserError: with the smallest that pass.
+    """
+    if image_size and image_size < spec.min_size:
+        raise UserError(f"--image-size {image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
 
 
 def network_options(config: TrainConfig) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 from app.commands.screen import say
-from app.config import find_model
-from app.errors import UserError
+from app.config import check_size, find_model
 from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
 
 
@@ -53,8 +52,7 @@ def inspect(given: argparse.Namespace) -> None:
     options = given_options(given, given.model)
     if given.plot:
         check_name(Path(given.plot))
-    if given.image_size and given.image_size < spec.min_size:
-        raise UserError(f"--image-size {given.image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
+    check_size(spec, given.image_size)
     from app.runners.silence import load_keras
 
     load_keras()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.config import DROPOUT, find_model
+from app.config import DROPOUT, check_size, find_model
 from app.deploy import main_path
 from app.errors import UserError
 from app.explain.graph import skeleton
@@ -168,8 +168,7 @@ def inspect(model: str, image_size: int = 0, options: Mapping[str, Any] | None =
         UserError: there is no such network, or pictures of that size cannot pass through it.
     """
     spec, options = find_model(model), dict(options or {})
-    if image_size and image_size < spec.min_size:
-        raise UserError(f"--image-size {image_size} is too small for {spec.name}; the smallest is {spec.min_size}")
+    check_size(spec, image_size)
     shape = (image_size, image_size, spec.input_shape[2]) if image_size else spec.input_shape
     classes = classes or spec.classes
     try:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from models import layers
 from models.registry import get_model
-from tests.models.built import kinds, narrow, outlined, pictures
+from tests.models.built import kinds, macs, narrow, outlined, pictures
 
 PUBLISHED = {"alexnet": (62_378_344, 1135e6), "alexnet_grouped": (60_965_224, 724e6)}  # parameters, multiply-adds
 LARGE = {
@@ -13,11 +13,6 @@ LARGE = {
     "conv4": (13, 13, 384), "conv5": (13, 13, 256), "pool5": (6, 6, 256), "fc6": (4096,), "fc7": (4096,), "logits": (1000,),
 }  # fmt: skip
 SMALL = {"conv1": (32, 32), "pool1": (15, 15), "conv2": (15, 15), "pool2": (7, 7), "conv5": (7, 7), "pool5": (3, 3)}
-
-
-def macs(network):
-    kernels = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
-    return sum(int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in kernels)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

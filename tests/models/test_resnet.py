@@ -6,6 +6,7 @@ import pytest
 
 from models import layers
 from models.registry import get_model
+from tests.models.built import macs, pictures
 
 IMAGENET = {  # He et al. 2015, table 1: weights to train and multiply-adds
     "resnet18": (11_689_512, 1.81e9),
@@ -34,16 +35,6 @@ def outlined(name, shape=None, classes=None, **options):
 
 def count(weights):
     return sum(int(np.prod(weight.shape)) for weight in weights)
-
-
-def macs(network):
-    """Multiply-adds of convolutions and dense layers."""
-    kernels = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
-    return sum(int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in kernels)
-
-
-def pictures(shape, count=4):
-    return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype(np.float32)
 
 
 # The tables of the paper

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from models import layers
 from models.registry import get_model
-from tests.models.built import kinds, narrow, outlined, pictures
+from tests.models.built import kinds, macs, narrow, outlined, pictures
 
 # Simonyan and Zisserman 2014, table 1: layers with weights; parameters; multiply-adds.
 PUBLISHED = {
@@ -20,11 +20,6 @@ MAPS = {
     "block1_conv1": (224, 224, 64), "block1_pool": (112, 112, 64), "block2_pool": (56, 56, 128), "block3_pool": (28, 28, 256),
     "block4_pool": (14, 14, 512), "block5_pool": (7, 7, 512), "fc1": (4096,), "fc2": (4096,), "logits": (1000,),
 }  # fmt: skip
-
-
-def macs(network):
-    kernels = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
-    return sum(int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1])) for layer in kernels)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
