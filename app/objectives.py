@@ -22,6 +22,7 @@ class Objective:
         metric: the key of `measure` that stands for the whole; higher is better.
         measure: outputs, annotations and classes to figures.
         answer: outputs, classes and how many to answers.
+        threshold: outputs and annotations of pictures not trained on, to the least probability of an answer and what it does.
     """
 
     name: str
@@ -29,11 +30,19 @@ class Objective:
     metric: str
     measure: Callable[[Outputs, np.ndarray[Any, Any], Sequence[str]], dict[str, Any]]
     answer: Callable[[Outputs, Sequence[str], int], list[answers.Answer]]
+    threshold: Callable[[Outputs, np.ndarray[Any, Any]], dict[str, Any]]
 
 
 OBJECTIVES = {
     objective.name: objective
     for objective in (
-        Objective("classification", ("probabilities",), "accuracy", metrics.classification, answers.classification),
+        Objective(
+            "classification",
+            ("probabilities",),
+            "accuracy",
+            metrics.classification,
+            answers.classification,
+            metrics.threshold,
+        ),
     )
 }

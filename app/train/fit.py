@@ -198,6 +198,7 @@ def _finish(training: _Training, say: Say) -> None:
     seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
     metrics = {
         **figures,
+        "threshold": objective.threshold(outputs["validation"], dataset.val.labels),
         "parameters": deployed.count_params(),
         "trainable_parameters": trainable,
         "seconds": seconds,
