@@ -19,23 +19,32 @@ class Label:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of one picture, the likeliest class first."""
+    """What a network says of one picture, the likeliest class first.
+
+    Args:
+        none_of_these: the likeliest is below the probability from which the network is believed.
+    """
 
     labels: tuple[Label, ...]
+    none_of_these: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """`{"labels": [{"label": ..., "probability": ...}]}`"""
+        """`{"labels": [{"label": ..., "probability": ...}], "none_of_these": ...}`"""
         return asdict(self)
 
 
-def classification(outputs: dict[str, np.ndarray[Any, Any]], classes: Sequence[str], top: int) -> list[Answer]:
+def classification(
+    outputs: dict[str, np.ndarray[Any, Any]], classes: Sequence[str], top: int, threshold: float = 0.0
+) -> list[Answer]:
     """The `top` likeliest classes of every picture.
 
+    Args:
+        threshold: probability below which a picture is none of them.
     Shapes: probabilities [N, classes] -> N answers.
     """
     probabilities = outputs["probabilities"]
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
-        Answer(tuple(Label(classes[c], round(float(row[c]), 6)) for c in best))
+        Answer(tuple(Label(classes[c], round(float(row[c]), 6)) for c in best), bool(row[best[0]] < threshold))
         for row, best in zip(probabilities, order, strict=True)
     ]

@@ -10,15 +10,17 @@ from models.lazy import keras
 INPUT, MAIN = "image", "logits"
 
 
-def inference_model(network: Any, objective: str) -> Any:
+def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
     """The network with everything a client needs inside: RGB pixels in, finished outputs out.
 
+    Args:
+        bare: take the network's own channels, which is one for grey networks: for microcontrollers.
     Shapes: `image` float32 [B, H, W, 3] in 0..255 -> classification: `probabilities` [B, classes].
     """
     network = main_path(network)
     height, width, channels = network.input_shape[1:]
-    image = keras.Input((height, width, 3), name=INPUT, dtype="float32")
-    x = image if channels == 3 else grey_front()(image)
+    image = keras.Input((height, width, channels if bare else 3), name=INPUT, dtype="float32")
+    x = image if bare or channels == 3 else grey_front()(image)
     return keras.Model(image, FINISH[objective](network(x, training=False)), name=network.name)
 
 

@@ -21,7 +21,7 @@ class Objective:
         outputs: names of the finished outputs, in their order.
         metric: the key of `measure` that stands for the whole; higher is better.
         measure: outputs, annotations and classes to figures.
-        answer: outputs, classes and how many to answers.
+        answer: outputs, classes, how many and the least probability of an answer to answers.
         threshold: outputs and annotations of pictures not trained on, to the least probability of an answer and what it does.
     """
 
@@ -29,7 +29,7 @@ class Objective:
     outputs: tuple[str, ...]
     metric: str
     measure: Callable[[Outputs, np.ndarray[Any, Any], Sequence[str]], dict[str, Any]]
-    answer: Callable[[Outputs, Sequence[str], int], list[answers.Answer]]
+    answer: Callable[[Outputs, Sequence[str], int, float], list[answers.Answer]]
     threshold: Callable[[Outputs, np.ndarray[Any, Any]], dict[str, Any]]
 
 

@@ -25,11 +25,16 @@ Row = tuple[str, Answer | str]  # a picture's path, and the answer, or why there
 
 @dataclass(frozen=True)
 class Network:
-    """Something that answers: a runner, and what its outputs mean."""
+    """Something that answers: a runner, and what its outputs mean.
+
+    Args:
+        threshold: probability below which a picture is none of the classes; 0 where none was chosen.
+    """
 
     runner: Runner
     objective: Objective
     classes: Sequence[str]
+    threshold: float = 0.0
 
 
 def open_network(source: str | Path) -> Network:
@@ -85,15 +90,19 @@ def answers(network: Network, paths: Iterable[str], top: int) -> Iterator[Row]:
         loaded = [_load(path, network.runner.input_shape) for path in batch]
         good = [picture for picture in loaded if not isinstance(picture, str)]
         outputs = network.runner.run(np.stack(good).astype(np.float32)) if good else {}
-        found = iter(network.objective.answer(outputs, network.classes, top) if good else ())
+        found = iter(network.objective.answer(outputs, network.classes, top, network.threshold) if good else ())
         yield from ((path, one if isinstance(one, str) else next(found)) for path, one in zip(batch, loaded, strict=True))
 
 
 def write_text(rows: Iterable[Row], file: TextIO) -> None:
     """A line a picture for people: the path, and the labels with their percentages, or the reason."""
     for path, answer in rows:
-        told = answer if isinstance(answer, str) else "  ".join(f"{one.label} {one.probability:.1%}" for one in answer.labels)
-        file.write(f"{path}: {told}\n")
+        file.write(f"{path}: {answer if isinstance(answer, str) else _told(answer)}\n")
+
+
+def _told(answer: Answer) -> str:
+    labels = "  ".join(f"{one.label} {one.probability:.1%}" for one in answer.labels)
+    return f"none of these (nearest: {labels})" if answer.none_of_these else labels
 
 
 def write_json(rows: Iterable[Row], file: TextIO) -> None:
@@ -104,15 +113,20 @@ def write_json(rows: Iterable[Row], file: TextIO) -> None:
 
 
 def write_csv(rows: Iterable[Row], file: TextIO, top: int) -> None:
-    """A line a picture: path, label, probability, label2, probability2, ..., error. Open the file with newline=""."""
+    """A line a picture: path, label, probability, label2, probability2, ..., none_of_these, error.
+
+    Open the file with newline="".
+    """
     numbers = ["", *map(str, range(2, top + 1))]
     writer = csv.writer(file)
-    writer.writerow(["path", *(f"{column}{number}" for number in numbers for column in ("label", "probability")), "error"])
+    columns = [f"{column}{number}" for number in numbers for column in ("label", "probability")]
+    writer.writerow(["path", *columns, "none_of_these", "error"])
     for path, answer in rows:
-        labels = () if isinstance(answer, str) else answer.labels
-        cells: list[Any] = [cell for label in labels for cell in (label.label, label.probability)]
-        cells += [""] * (2 * top - len(cells))
-        writer.writerow([path, *cells, answer if isinstance(answer, str) else ""])
+        if isinstance(answer, str):
+            writer.writerow([path, *[""] * (2 * top + 1), answer])
+            continue
+        cells: list[Any] = [cell for label in answer.labels for cell in (label.label, label.probability)]
+        writer.writerow([path, *cells, *[""] * (2 * top - len(cells)), str(answer.none_of_these).lower(), ""])
 
 
 def _is_picture(file: Path) -> bool:
@@ -133,7 +147,8 @@ def _open_run(folder: Path) -> Network:
     run = open_run(folder)
     if not run.best_file.is_file():
         raise UserError(f"the run in '{folder}' has no network yet; finish it with: python -m app train --resume --out {folder}")
-    return Network(KerasRunner(run.inference_model()), run.objective, run.classes)
+    threshold = run.metrics().get("threshold", {}) if run.finished else {}
+    return Network(KerasRunner(run.inference_model()), run.objective, run.classes, threshold.get("probability", 0.0))
 
 
 def _open_release(release: Release) -> Network:
@@ -146,7 +161,7 @@ def _open_release(release: Release) -> Network:
         except RuntimeMissing as error:
             missing = str(error)
             continue
-        return Network(runner, OBJECTIVES[release.objective], release.classes)
+        return _released(runner, release)
     raise UserError(missing or f"the release in '{release.folder}' has no file")
 
 
@@ -155,19 +170,20 @@ def _open_file(path: Path) -> Network:
     file_format = next((name for name, row in FORMATS.items() if row.suffix and path.suffix == row.suffix), None)
     if file_format is None:
         raise UserError(f"'{path}' is no network that can be run; give a .onnx or .tflite file, a run or a release")
-    classes, objective = None, "classification"
-    if (path.parent / MANIFEST).is_file():
-        release = read_release(path.parent)
-        if artifact := release.file(path.name):
-            check_artifact(release, artifact)
-            check_extras(release)
-            classes, objective = release.classes, release.objective
+    release = read_release(path.parent) if (path.parent / MANIFEST).is_file() else None
+    if release and (artifact := release.file(path.name)):
+        check_artifact(release, artifact)
+        check_extras(release)
+        return _released(open_file(path, file_format), release)
     runner = open_file(path, file_format)
-    if classes is None:
-        notes = getattr(runner, "metadata", {})
-        objective = notes.get("objective", objective)
-        classes = tuple(json.loads(notes["labels"])) if "labels" in notes else _numbers(runner, objective, path)
-    return Network(runner, OBJECTIVES[objective], classes)
+    notes = getattr(runner, "metadata", {})
+    objective = notes.get("objective", "classification")
+    classes = tuple(json.loads(notes["labels"])) if "labels" in notes else _numbers(runner, objective, path)
+    return Network(runner, OBJECTIVES[objective], classes, json.loads(notes.get("threshold", "0")))
+
+
+def _released(runner: Runner, release: Release) -> Network:
+    return Network(runner, OBJECTIVES[release.objective], release.classes, release.threshold.get("probability", 0.0))
 
 
 def _numbers(runner: Runner, objective: str, path: Path) -> tuple[str, ...]:

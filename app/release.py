@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "release.json"
 LABELS = "labels.txt"
 AGAIN = "export it again"
@@ -23,7 +23,9 @@ class Artifact:
     """A file of a release, or a folder that a runtime takes for one, and its figures on the held-out pictures.
 
     Args:
-        input_dtype: of the one input: float32, or uint8 where a client gives the bytes of its pixels.
+        input_dtype: of the one input: float32, uint8 where a client gives the bytes of its pixels, or int8, these less 128.
+        channels: RGB, or grey for the one channel that a microcontroller has of a grey network.
+        quantisation: how the numbers of an integer file were chosen; empty for floats.
         sha256: of the file; of every file inside, by its path, where the artifact is a folder.
         metric: the release's metric.
         agreement: share of pictures with the answer that Keras gives.
@@ -36,6 +38,8 @@ class Artifact:
     precision: str
     runtime: str
     input_dtype: str
+    channels: str
+    quantisation: str
     sha256: str | dict[str, str]
     bytes: int
     metric: float
@@ -54,7 +58,11 @@ class Release:
         extras: sha256 of the labels, the samples and the card, by path.
         metric: the name of the artifacts' metric.
         bounds: what the artifacts were held to.
-        run: where the release comes from: the run's name, settings, data, and Keras's metric on the same pictures.
+        threshold: `probability`, below which a picture is none of the classes, and what it does to the `pictures` that it
+            was chosen on: `right_kept`, `wrong_refused`; empty where the run has none.
+        licence: under which the release may be used; empty where it was not said.
+        left_out: why there is no file of a variant that a release has if it can, by its name.
+        run: where the release comes from: the run's name, settings, data, and Keras's figures on the same pictures.
         versions: of Python and the packages that exported.
     """
 
@@ -69,6 +77,9 @@ class Release:
     extras: dict[str, str]
     metric: str
     bounds: dict[str, float]
+    threshold: dict[str, Any]
+    licence: str
+    left_out: dict[str, str]
     run: dict[str, Any]
     versions: dict[str, str] = field(default_factory=dict)
 

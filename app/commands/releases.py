@@ -23,7 +23,7 @@ def export(given: argparse.Namespace) -> None:
     run = open_finished_run(given.run)
     choose(given.variants or ())
     load_keras()
-    release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, say)
+    release = make_release(run, Path(given.out), given.name, given.variants or (), given.tolerance, given.licence or "", say)
     say(f"released: {shown(release.folder)}")
     say(f"next:   {command('predict', f'{given.out}/{release.name}')} PICTURE")
 
@@ -34,13 +34,14 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variants", nargs="+", metavar="VARIANT", help="files to make; default: all")
     parser.add_argument("--name", help="name of the release; default: <model>-<data>")
     parser.add_argument("--out", default="exported", help="folder of releases")
+    parser.add_argument("--licence", metavar="TEXT", help="under which others may use it, written into the files")
     parser.add_argument(
         "--tolerance", type=number, metavar="POINTS", help="points of accuracy an int8 file may lose, dynamic half; default: 1"
     )
 
 
 def verify(given: argparse.Namespace) -> None:
-    """Checks a release: hashes, and every file against its samples."""
+    """Checks a release, or one file in it: hashes, and every file against its samples."""
     from app.export.verify import verify_release
     from app.tables import table
 
@@ -52,7 +53,7 @@ def verify(given: argparse.Namespace) -> None:
 
 def add_verify_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `verify` its flags."""
-    parser.add_argument("release", metavar="RELEASE")
+    parser.add_argument("release", metavar="RELEASE|FILE")
 
 
 def predict(given: argparse.Namespace) -> None:

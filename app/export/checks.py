@@ -14,7 +14,7 @@ from app import metrics
 from app.deploy import INPUT
 from app.errors import UserError
 from app.export.bounds import ANSWERS, DIFFERENCE
-from app.export.converters import Variant
+from app.export.graph import Variant
 from app.images import with_channels
 from app.objectives import Objective
 from app.release import Artifact, hashes, size
@@ -26,6 +26,8 @@ OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
 OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an unrolled loop has over a thousand
 NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
+PIXELS = {"float32": (0.0, 0), "uint8": (1.0, 0), "int8": (1.0, -128)}  # scale and zero point of an input of 0..255
+SUM_ERROR = {"fp32": 1e-3, "fp16": 1e-2}  # of probabilities, from 1; of integers one step of 1/256 a class
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
     if variant.format == "tflite":
         check_operators(path)
     runner = open_file(path, variant.format)
-    check_names(trial, path.name, runner, runner.run(with_channels(trial.pictures[:1], 3).astype(np.float32)))
+    check_names(trial, path.name, runner, run_pictures(runner, trial.pictures[:1]))
     outputs = run_pictures(runner, trial.pictures)
     artifact = Artifact(
         path=variant.path,
@@ -77,6 +79,8 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         precision=variant.precision,
         runtime=FORMATS[variant.format].runtime,
         input_dtype=getattr(runner, "input_dtype", "float32"),
+        channels="RGB" if runner.input_shape[2] == 3 else "grey",
+        quantisation="",  # the converter knows
         sha256=hashes(path),
         bytes=size(path),
         metric=trial.measure(outputs),
@@ -156,8 +160,9 @@ def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> No
     """
     if runner.input_name != INPUT:
         raise UserError(f"{name} calls its input '{runner.input_name}'; it has to be '{INPUT}'{NOTHING}")
-    if (scale := getattr(runner, "input_scale", (0, 0))) not in ((0, 0), (1, 0)):
-        raise UserError(f"{name} takes bytes with scale and zero point {scale}; a picture's are (1, 0){NOTHING}")
+    kind = getattr(runner, "input_dtype", "float32")
+    if (scale := getattr(runner, "input_scale", PIXELS["float32"])) != PIXELS.get(kind):
+        raise UserError(f"{name} takes {kind} with scale and zero point {scale}; a picture's are {PIXELS.get(kind)}{NOTHING}")
     if set(outputs) != set(trial.objective.outputs):
         raise UserError(f"{name} has the outputs {sorted(outputs)}, not {sorted(trial.objective.outputs)}{NOTHING}")
     width = outputs[trial.objective.outputs[0]].shape[-1]
@@ -175,7 +180,7 @@ def latency_ms(runner: Runner, picture: np.ndarray[Any, Any]) -> float:
 
     Shapes: uint8 [H, W, C].
     """
-    image = with_channels(picture[None], 3).astype(np.float32)
+    image = with_channels(picture[None], runner.input_shape[2]).astype(np.float32)
     seconds = []
     for _ in range(WARM_UPS + TIMED_RUNS):
         start = time.perf_counter()

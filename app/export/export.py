@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.deploy import INPUT
+from app.deploy import INPUT, inference_model
 from app.errors import UserError, unknown
 from app.export import samples
 from app.export.bounds import bounds_for
 from app.export.card import card
 from app.export.checks import Trial, examine
-from app.export.converters import VARIANTS, Graph, Variant, count_operations, notes
+from app.export.converters import VARIANTS
+from app.export.graph import Graph, Notes, Variant, count_operations
 from app.export.place import publish, workplace
 from app.release import LABELS, Artifact, Release, hashes, labels_text, read_release, versions
 from app.runners import first_line, open_file, run_pictures
@@ -34,12 +35,17 @@ CARD = "README.md"
 PACKAGES = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
+class NotConverted(UserError):
+    """A converter has no way to write a network."""
+
+
 def export(
     run: Run,
     out: Path = Path("exported"),
     name: str | None = None,
     variants: Sequence[str] = (),
     tolerance: float | None = None,
+    licence: str = "",
     say: Callable[[str], None] = print,
 ) -> Release:
     """The verified release of a run, in `out/name/version`.
@@ -48,6 +54,7 @@ def export(
         name: none: the network's and the data's.
         variants: names of converters' rows; none: all of them.
         tolerance: points of the metric that an int8 file may lose (dynamic: half of them); none: the objective's usual.
+        licence: under which others may use the release; empty: not stated.
     Raises:
         UserError: the name is taken, a variant is unknown, or a file is out of bounds; then nothing is written.
     """
@@ -59,7 +66,8 @@ def export(
     calibration, heldout = _pictures(run)
     _require_tensorflow()
     with silenced():
-        model = run.inference_model()
+        network = run.network()
+        model, bare = (inference_model(network, run.objective.name, bare=bare) for bare in (False, True))
         reference = run_pictures(KerasRunner(model), heldout["images"])
     trial = Trial(
         pictures=heldout["images"],
@@ -71,12 +79,31 @@ def export(
         operations=count_operations(model),
         bounds=bounds,
     )
-    contract = _input(model)
+    contract, threshold = _input(model), run.metrics().get("threshold", {})
+    notes = Notes(
+        name=folder.name,
+        description=f"{run.config.spec.title} for {run.objective.name}, trained on {run.record['data']['name']}",
+        licence=licence,
+        objective=run.objective.name,
+        classes=trial.classes,
+        contract=contract,
+        threshold=threshold.get("probability", 0.0),
+        versions=_versions(),
+    )
     with workplace(folder) as place:
         work = place / "work"
         work.mkdir()
-        graph = Graph(model, calibration, notes(run.objective.name, run.classes, contract), work)
-        files = [_make(graph, trial, row, place, say) for row in rows]
+        same = model.input_shape == bare.input_shape
+        graph = Graph(model, model if same else bare, calibration, notes, work)
+        files, left_out = [], {}
+        for row in rows:
+            try:
+                files.append(_make(graph, trial, row, place, say))
+            except NotConverted as error:
+                if not row.optional or row.name in variants:
+                    raise
+                left_out[row.name] = str(error.__cause__ and first_line(error.__cause__))
+                say(f"{row.path:<20} left out: {left_out[row.name]}")
         shutil.rmtree(work)
         release = Release(
             folder=place,
@@ -90,8 +117,11 @@ def export(
             extras={},
             metric=run.objective.metric,
             bounds=bounds,
-            run=_source(run, trial),
-            versions=_versions(),
+            threshold=threshold,
+            licence=licence,
+            left_out=left_out,
+            run=_source(run, trial, len(calibration)),
+            versions=notes.versions,
         )
         _write_extras(release, trial)
         extras = {path.relative_to(place).as_posix(): str(hashes(path)) for path in _extras(place)}
@@ -163,11 +193,11 @@ def _make(graph: Graph, trial: Trial, row: Variant, place: Path, say: Callable[[
     path = place / row.path
     try:
         with silenced():
-            row.write(graph, path)
+            quantisation = row.write(graph, path)
     except Exception as error:  # of the converters, which have no common one
-        raise UserError(f"{row.path} cannot be made: {first_line(error)}; leave {row.name} out with --variants") from error
+        raise NotConverted(f"{row.path} cannot be made: {first_line(error)}; leave {row.name} out with --variants") from error
     with silenced():
-        artifact = examine(trial, row, path)
+        artifact = replace(examine(trial, row, path), quantisation=quantisation)
     say(
         f"{artifact.path:<20} {artifact.bytes / 1024:>9,.1f} KiB  {trial.objective.metric} {artifact.metric:.4f}"
         f"  agreement {artifact.agreement:.4f}  largest difference {artifact.max_difference:.1e}  {artifact.latency_ms:.2f} ms"
@@ -207,7 +237,7 @@ def _input(model: Any) -> dict[str, Any]:
     }
 
 
-def _source(run: Run, trial: Trial) -> dict[str, Any]:
+def _source(run: Run, trial: Trial, calibration: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "config": replace(run.config, data=public_data(run.config), weights=Path(run.config.weights).name).to_json(),
@@ -215,6 +245,8 @@ def _source(run: Run, trial: Trial) -> dict[str, Any]:
         "git_commit": run.record.get("git_commit"),
         "metric": trial.metric,
         "heldout": len(trial.labels),
+        "calibration": calibration,
+        "figures": trial.objective.measure(trial.reference, trial.labels, trial.classes),
     }
 
 

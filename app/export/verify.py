@@ -15,7 +15,7 @@ from app.errors import UserError
 from app.export.bounds import DIFFERENCE, RECORDED
 from app.export.samples import read_answers
 from app.images import load_picture
-from app.release import Artifact, check_release, find_release
+from app.release import MANIFEST, Artifact, Release, check_artifact, check_extras, check_release, find_release, read_release
 from app.runners import Outputs, Runner, RuntimeMissing, open_file, run_pictures
 
 Array = np.ndarray[Any, Any]
@@ -32,16 +32,36 @@ class Verdict:
 
 
 def verify_release(folder: str | Path) -> list[Verdict]:
-    """A verdict for every file of a release; of a name, for its newest version.
+    """A verdict for every file of a release; of a name, for its newest version; or for one file in a release alone.
 
     Raises:
         UserError: there is no release, or a file is not as it was verified.
     """
-    release = find_release(folder)
-    check_release(release)
+    path = Path(folder)
+    if path.is_file():
+        release, files = _around(path)
+    else:
+        release = find_release(path)
+        check_release(release)
+        files = release.files
     paths, recorded = read_answers(release.folder)
     pictures = np.stack([load_picture(release.folder / path, release.picture_shape) for path in paths])
-    return [_verdict(artifact, release.folder, pictures, recorded[artifact.path]) for artifact in release.files]
+    return [_verdict(artifact, release.folder, pictures, recorded[artifact.path]) for artifact in files]
+
+
+def _around(file: Path) -> tuple[Release, tuple[Artifact, ...]]:
+    """The release that a file lies in, and the file's entry there."""
+    if not (file.parent / MANIFEST).is_file():
+        raise UserError(
+            f"'{file}' lies in no release, so that nothing says what it should answer; give a release, or a file in one"
+        )
+    release = read_release(file.parent)
+    artifact = release.file(file.name)
+    if artifact is None:
+        raise UserError(f"'{file}' is no part of the release; it has {', '.join(one.path for one in release.files)}")
+    check_artifact(release, artifact)
+    check_extras(release)
+    return release, (artifact,)
 
 
 def _verdict(artifact: Artifact, folder: Path, pictures: Array, recorded: Outputs) -> Verdict:

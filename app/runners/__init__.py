@@ -22,7 +22,7 @@ class Runner(Protocol):
 
     Args:
         input_name: the name of the one input.
-        input_shape: height, width and channels of a picture.
+        input_shape: height, width and channels of a picture: 3, or 1 in a file for microcontrollers.
     """
 
     @property
@@ -34,7 +34,7 @@ class Runner(Protocol):
     def run(self, images: np.ndarray[Any, Any]) -> Outputs:
         """The outputs by name for any number of pictures.
 
-        Shapes: float32 [N, H, W, 3] in 0..255 -> float32 [N, ...] each.
+        Shapes: float32 [N, *input_shape] in 0..255 -> float32 [N, ...] each.
         """
         ...
 
@@ -93,22 +93,24 @@ def run_pictures(runner: Runner, pictures: np.ndarray[Any, Any]) -> Outputs:
 
     Shapes: uint8 [N, H, W, C], C 1 or 3, N at least 1 -> float32 [N, ...] each.
     """
+    channels = runner.input_shape[2]
     parts = [
-        runner.run(with_channels(pictures[start : start + BATCH], 3).astype(np.float32))
+        runner.run(with_channels(pictures[start : start + BATCH], channels).astype(np.float32))
         for start in range(0, len(pictures), BATCH)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def picture_shape(dimensions: tuple[Any, ...] | list[Any], path: Path) -> tuple[int, int, int]:
-    """Height, width and channels of an input of [batch, height, width, 3].
+    """Height, width and channels of an input of [batch, height, width, 3], or of 1 channel.
 
     Raises:
         UserError: the input is something else.
     """
     sizes = tuple(dimensions)
-    if len(sizes) != 4 or not all(isinstance(side, int) and side > 0 for side in sizes[1:]) or sizes[3] != 3:
-        raise UserError(f"{path} takes {list(sizes)}; a picture is [batch, height, width, 3], as this program exports it")
+    if len(sizes) != 4 or not all(isinstance(side, int) and side > 0 for side in sizes[1:]) or sizes[3] not in (1, 3):
+        advice = "a picture is [batch, height, width, 3 (or 1)], as this program exports it"
+        raise UserError(f"{path} takes {list(sizes)}; {advice}")
     return sizes[1], sizes[2], sizes[3]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from app.errors import UserError
+from app.release import LABELS
 from app.runners import Outputs, picture_shape
 from app.runners.silence import silenced
 
@@ -20,6 +23,7 @@ class LiteRtRunner:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         with silenced():
             self._interpreter = Interpreter(str(path))
             signatures = self._interpreter.get_signature_list()
@@ -42,6 +46,14 @@ class LiteRtRunner:
         """Scale and zero point of the input; (0, 0) where it takes real numbers."""
         scale, zero = self._input["quantization"]
         return float(scale), int(zero)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The labels that the exporter put into the file, as JSON; nothing if there are none."""
+        if not zipfile.is_zipfile(self._path):
+            return {}
+        with zipfile.ZipFile(self._path) as archive:
+            return {"labels": json.dumps(archive.read(LABELS).decode().splitlines())} if LABELS in archive.namelist() else {}
 
     def run(self, images: np.ndarray[Any, Any]) -> Outputs:
         """See `Runner`."""

@@ -1,0 +1,226 @@
+"""TFLite Model Metadata: what a file says of itself to MediaPipe Tasks, to Android Studio, and to whoever has the file alone.
+
+`model = with_metadata(ordered_outputs(model, ["probabilities"]), Description(name=..., description=..., labels=classes))`
+
+Source: metadata of TFLite models, https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from app.errors import UserError
+from app.export.metadata_schema import Fields, pack_metadata, unpack_metadata, write_vector
+from app.release import LABELS, labels_text
+
+ENTRY = "TFLITE_METADATA"
+MODEL_ID = b"TFL3"
+WEIGHTS_ALIGNMENT = 16  # bytes: kernels read several numbers at once
+PARSER = "1.0.0"  # the first version of the schema has everything that is written here
+COLOUR_SPACES = {3: 1, 1: 2}  # RGB and grey, by channels
+AXIS_LABELS = 2  # a file that names the values on the last axis
+OLDEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP archive can say
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of itself; an empty text is left out.
+
+    Args:
+        labels: one for every value on the last axis of the output `labelled`.
+        labelled: an output's name in the file's signature.
+        threshold: MediaPipe leaves classes of a lower probability out, unless it is told otherwise; 0: none.
+    """
+
+    name: str
+    description: str
+    labels: tuple[str, ...]
+    version: str = ""
+    author: str = ""
+    licence: str = ""
+    labelled: str = "probabilities"
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What was read from a file.
+
+    Args:
+        inputs, outputs: names of the tensors, in the order of the file's graph.
+        normalisation: mean and deviation that a client takes off a float32 picture; none: the file does not say.
+        min_parser_version: of the schema.
+    """
+
+    description: Description
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    normalisation: tuple[float, float] | None
+    min_parser_version: str
+
+
+def with_metadata(model: bytes, description: Description) -> bytes:
+    """The same network with metadata and labels.txt inside; the same bytes every time.
+
+    Args:
+        model: a TFLite file whose signature names its tensors; metadata that it has is replaced.
+    Raises:
+        UserError: the labels are not as many as the output has values.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    network = schema.ModelT.InitFromPackedBuf(model)
+    graph, signature = network.subgraphs[0], network.signatureDefs[0]
+    names = {mapped.tensorIndex: mapped.name.decode() for mapped in (*signature.inputs, *signature.outputs)}
+    inputs = [_picture(names[place], graph.tensors[place].shape) for place in graph.inputs]
+    outputs = [_answer(names[place], graph.tensors[place].shape, description) for place in graph.outputs]
+    if description.labelled not in (output["name"] for output in outputs):
+        raise UserError(f"no output '{description.labelled}' that the labels could name; there are: {', '.join(names.values())}")
+    values = {
+        "name": description.name,
+        "description": description.description,
+        "version": description.version,
+        "author": description.author,
+        "licence": description.licence,
+        "subgraphs": [{"inputs": inputs, "outputs": outputs}],
+        "min_parser_version": PARSER,
+    }
+    _entry_buffer(network, schema).data = np.frombuffer(pack_metadata(values), np.uint8)
+    return _with_file(_packed(network, schema), LABELS, labels_text(description.labels))
+
+
+def read_metadata(model: bytes) -> Metadata | None:
+    """What a TFLite file says of itself; none: it says nothing."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    network = schema.ModelT.InitFromPackedBuf(model)
+    found = [entry.buffer for entry in network.metadata or () if entry.name == ENTRY.encode()]
+    if not found:
+        return None
+    values = unpack_metadata(network.buffers[found[0]].data.tobytes())
+    graph = values["subgraphs"][0]
+    labelled = next((output for output in graph["outputs"] if "files" in output), {"name": "", "files": ()})
+    options = [unit["options"] for tensor in (*graph["inputs"], labelled) for unit in tensor.get("process_units", ())]
+    normalisation = next((kept for kind, kept in options if kind == "NormalizationOptions"), None)
+    threshold = next((kept["threshold"] for kind, kept in options if kind == "ScoreThresholdingOptions"), 0.0)
+    texts = {key: values.get(key, "") for key in ("name", "description", "version", "author", "licence")}
+    labels = tuple(line for file in labelled["files"] for line in _file_in(model, file["name"]).splitlines())
+    return Metadata(
+        description=Description(**texts, labels=labels, labelled=labelled["name"], threshold=threshold),
+        inputs=tuple(tensor["name"] for tensor in graph["inputs"]),
+        outputs=tuple(tensor["name"] for tensor in graph["outputs"]),
+        normalisation=None if normalisation is None else (normalisation["mean"][0], normalisation["std"][0]),
+        min_parser_version=values["min_parser_version"],
+    )
+
+
+def aligned(model: bytes) -> bytes:
+    """The same network with its weights at multiples of 16 bytes in the file, which the converter promises and does not keep.
+
+    A file with metadata has them there already.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    return _packed(schema.ModelT.InitFromPackedBuf(model), schema)
+
+
+def ordered_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """The same network with its outputs in this order, which clients rely on that take them by their place.
+
+    The converter may write them in another one than the function has that was converted. Done before metadata are written,
+    which tell of the outputs in their order.
+
+    Args:
+        names: all outputs of the file's signature.
+    Raises:
+        UserError: they are others.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = bytearray(model)
+    network = schema.Model.GetRootAs(data)
+    signature = network.SignatureDefs(0)
+    found = [signature.Outputs(place) for place in range(signature.OutputsLength())]
+    places = {mapped.Name().decode(): mapped.TensorIndex() for mapped in found}
+    outputs = network.Subgraphs(0).OutputsAsNumpy()
+    if sorted(places) != sorted(names) or sorted(places.values()) != sorted(outputs):
+        raise UserError(f"the file has the outputs {sorted(places)}, not {sorted(names)}")
+    outputs[:] = [places[name] for name in names]  # in `data` itself
+    return bytes(data)
+
+
+def _picture(name: str, shape: Sequence[int]) -> Fields:
+    *_, height, width, channels = (int(side) for side in shape)
+    return {
+        "name": name,
+        "description": f"A picture of {width} x {height} pixels from 0 to 255, stretched to this size.",
+        "content": {"properties": ("ImageProperties", {"color_space": COLOUR_SPACES[channels]})},
+        # The network scales inside. MediaPipe refuses a float32 input that does not say so.
+        "process_units": [{"options": ("NormalizationOptions", {"mean": [0.0], "std": [1.0]})}],
+        "stats": {"max": [255.0], "min": [0.0]},
+    }
+
+
+def _answer(name: str, shape: Sequence[int], description: Description) -> Fields:
+    fields: Fields = {"name": name, "content": {"properties": ("FeatureProperties", {})}}
+    if name != description.labelled:
+        return fields
+    if int(shape[-1]) != len(description.labels):
+        raise UserError(
+            f"{len(description.labels)} labels for '{name}', which has {int(shape[-1])} values; one for each is needed"
+        )
+    file = {"name": LABELS, "description": "A class a line, in the order of the values.", "type": AXIS_LABELS}
+    fields |= {"stats": {"max": [1.0], "min": [0.0]}, "files": [file]}
+    if description.threshold:
+        fields["process_units"] = [{"options": ("ScoreThresholdingOptions", {"threshold": description.threshold})}]
+    return fields
+
+
+def _entry_buffer(network: Any, schema: Any) -> Any:
+    """The buffer of the model's metadata entry; a new one if it has none."""
+    network.metadata = network.metadata or []
+    for entry in network.metadata:
+        if entry.name == ENTRY.encode():
+            return network.buffers[entry.buffer]
+    network.metadata.append(schema.MetadataT(ENTRY, len(network.buffers)))
+    network.buffers.append(schema.BufferT())
+    return network.buffers[-1]
+
+
+def _packed(network: Any, schema: Any) -> bytes:
+    """A model's bytes, its weights where the converter puts them: at multiples of 16, which the generated code forgets."""
+
+    class Aligned(schema.BufferT):  # type: ignore[misc]
+        def Pack(self, builder: Any) -> int:
+            start = write_vector(builder, self.data, WEIGHTS_ALIGNMENT) if self.data is not None else None
+            schema.BufferStart(builder)
+            if start is not None:
+                schema.BufferAddData(builder, start)
+            return int(schema.BufferEnd(builder))
+
+    network.buffers = [Aligned(buffer.data) for buffer in network.buffers]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(network.Pack(builder), MODEL_ID)
+    return bytes(builder.Output())
+
+
+def _with_file(model: bytes, name: str, text: str) -> bytes:
+    """A file with a ZIP archive after it: readers of archives start at the end, readers of models at the start."""
+    whole = io.BytesIO(model)
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
+        entry = zipfile.ZipInfo(name, OLDEST)
+        entry.create_system = 3  # on every system, for the same bytes
+        archive.writestr(entry, text)
+    return whole.getvalue()
+
+
+def _file_in(model: bytes, name: str) -> str:
+    with zipfile.ZipFile(io.BytesIO(model)) as archive:
+        return archive.read(name).decode()

@@ -1,0 +1,86 @@
+"""Inference graph -> TFLite files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.export.graph import Graph, Notes
+from app.export.metadata import Description, ordered_outputs, with_metadata
+from app.objectives import OBJECTIVES
+
+CALIBRATED = "per channel, {} calibration pictures"
+
+
+def fp32(graph: Graph, path: Path) -> str:
+    """Everything in float32."""
+    return _write(graph, path, lambda _converter: None)
+
+
+def fp16(graph: Graph, path: Path) -> str:
+    """Weights in float16; most phones compute with them in float32."""
+
+    def settings(converter: Any) -> None:
+        import tensorflow as tf
+
+        _optimised(converter)
+        converter.target_spec.supported_types = [tf.float16]
+
+    return _write(graph, path, settings)
+
+
+def dynamic(graph: Graph, path: Path) -> str:
+    """Weights in int8; activations are rounded as they come, by their range in each picture."""
+    _write(graph, path, _optimised)
+    return "weights alone"
+
+
+def int8(graph: Graph, path: Path) -> str:
+    """Weights and activations in int8, pixels as the bytes they are, probabilities as real numbers."""
+
+    def settings(converter: Any) -> None:
+        import tensorflow as tf
+
+        _optimised(converter)
+        converter.representative_dataset = graph.calibrating
+        converter.inference_input_type = tf.uint8
+
+    _write(graph, path, settings)
+    return CALIBRATED.format(len(graph.calibration))
+
+
+def mcu(graph: Graph, path: Path) -> str:
+    """Int8 from end to end with the network's own channels: what TFLite Micro takes. Pixels are bytes less 128."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(graph.bare_saved_model))
+    _optimised(converter)
+    converter.representative_dataset = lambda: graph.calibrating(graph.bare.input_shape[-1])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    path.write_bytes(converter.convert())
+    return CALIBRATED.format(len(graph.calibration))
+
+
+def _write(graph: Graph, path: Path, settings: Callable[[Any], None]) -> str:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(graph.saved_model))
+    settings(converter)
+    path.write_bytes(with_metadata(ordered_outputs(converter.convert(), _outputs(graph.notes)), _description(graph.notes)))
+    return ""
+
+
+def _outputs(notes: Notes) -> tuple[str, ...]:
+    return OBJECTIVES[notes.objective].outputs
+
+
+def _description(notes: Notes) -> Description:
+    return Description(name=notes.name, description=notes.description, licence=notes.licence, labels=notes.classes)
+
+
+def _optimised(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
