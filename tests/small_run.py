@@ -17,7 +17,7 @@ from app.config import make_config
 from app.deploy import inference_model
 from app.export.export import export
 from app.images import resize, with_channels
-from app.metrics import accuracy
+from app.metrics import accuracy, threshold
 from app.release import Release
 from app.runs import Run
 from models.registry import get_model
@@ -68,7 +68,12 @@ def make_run(folder: Path, classes: list[str] = CLASSES, data: str = "digits") -
     network.save(folder / "best.keras")
     np.savez_compressed(folder / "calibration.npz", images=pictures[:100])
     np.savez_compressed(folder / "heldout.npz", images=heldout, labels=answers, probabilities=probabilities)
-    metrics = {"test": {"accuracy": accuracy(probabilities, answers)}, "parameters": network.count_params(), "seconds": 1}
+    metrics = {
+        "test": {"accuracy": accuracy(probabilities, answers)},
+        "threshold": threshold({"probabilities": probabilities}, answers),
+        "parameters": network.count_params(),
+        "seconds": 1,
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return Run(folder)
 

@@ -93,12 +93,26 @@ def test_a_lone_onnx_file_knows_its_labels(run, release, folder, tmp_path):
     assert answer.labels[0].label == f"digit {run.arrays('heldout')['probabilities'][0].argmax()}"
 
 
-def test_a_lone_tflite_file_gives_the_numbers_of_the_classes(run, release, folder, tmp_path):
-    shutil.copy(release.folder / "model-fp16.tflite", tmp_path)
-    network = open_network(tmp_path / "model-fp16.tflite")
-    assert network.classes == tuple("0123456789")
-    (_, answer), *_ = answers(network, [str(folder / "000.png")], 1)
-    assert answer.labels[0].label == str(run.arrays("heldout")["probabilities"][0].argmax())
+def test_a_lone_tflite_file_knows_its_labels_and_without_them_gives_their_numbers(run, folder, tmp_path):
+    named = copy_run(run, tmp_path / "run", classes=[f"digit {digit}" for digit in range(10)])
+    made = export(named, tmp_path / "out", variants=("tflite-fp32", "tflite-mcu"), say=lambda line: None)
+    right = run.arrays("heldout")["probabilities"][0].argmax()
+    for name, label in (("model-fp32.tflite", f"digit {right}"), ("model-mcu.tflite", str(right))):
+        shutil.copy(made.folder / name, tmp_path)
+        (_, answer), *_ = answers(open_network(tmp_path / name), [str(folder / "000.png")], 1)
+        assert answer.labels[0].label == label
+
+
+def test_a_picture_of_something_else_is_none_of_the_classes(release, folder, tmp_path):
+    Image.fromarray(np.full((28, 28), 128, np.uint8)).save(tmp_path / "grey.png")
+    threshold = release.threshold["probability"]
+    rows = [answer for _, answer in predict(release.folder, [folder, tmp_path / "grey.png"])]
+    assert [row.none_of_these for row in rows] == [row.labels[0].probability < threshold for row in rows]
+    assert sum(row.none_of_these for row in rows[:-1]) < 10
+    assert rows[-1].none_of_these
+    text = io.StringIO()
+    write_text([("grey.png", rows[-1])], text)
+    assert text.getvalue().startswith("grey.png: none of these (nearest: ")
 
 
 def test_a_file_in_a_release_is_checked_before_it_is_used(release, folder, tmp_path):
@@ -138,10 +152,10 @@ def test_the_csv_has_a_column_for_every_label_and_a_reason(release, folder, tmp_
     text = io.StringIO(newline="")
     write_csv(rows, text, top=2)
     header, good, bad = csv.reader(io.StringIO(text.getvalue()))
-    assert header == ["path", "label", "probability", "label2", "probability2", "error"]
+    assert header == ["path", "label", "probability", "label2", "probability2", "none_of_these", "error"]
     first, second = rows[0][1].labels
-    assert good == [rows[0][0], first.label, str(first.probability), second.label, str(second.probability), ""]
-    assert bad == [str(tmp_path / "a, b.png"), "", "", "", "", "the file is empty"]
+    assert good == [rows[0][0], first.label, str(first.probability), second.label, str(second.probability), "false", ""]
+    assert bad == [str(tmp_path / "a, b.png"), "", "", "", "", "", "the file is empty"]
 
 
 def test_the_text_has_a_line_a_picture():

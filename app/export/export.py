@@ -36,7 +36,11 @@ PACKAGES = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-li
 
 
 class NotConverted(UserError):
-    """A converter has no way to write a network."""
+    """A converter has no way to write a network, for the `reason` that it gave."""
+
+    def __init__(self, row: Variant, reason: str) -> None:
+        super().__init__(f"{row.path} cannot be made: {reason}; leave {row.name} out with --variants")
+        self.reason = reason
 
 
 def export(
@@ -102,8 +106,8 @@ def export(
             except NotConverted as error:
                 if not row.optional or row.name in variants:
                     raise
-                left_out[row.name] = str(error.__cause__ and first_line(error.__cause__))
-                say(f"{row.path:<20} left out: {left_out[row.name]}")
+                left_out[row.name] = error.reason
+                say(f"{row.path:<20} left out: {error.reason}")
         shutil.rmtree(work)
         release = Release(
             folder=place,
@@ -195,7 +199,7 @@ def _make(graph: Graph, trial: Trial, row: Variant, place: Path, say: Callable[[
         with silenced():
             quantisation = row.write(graph, path)
     except Exception as error:  # of the converters, which have no common one
-        raise NotConverted(f"{row.path} cannot be made: {first_line(error)}; leave {row.name} out with --variants") from error
+        raise NotConverted(row, first_line(error)) from error
     with silenced():
         artifact = replace(examine(trial, row, path), quantisation=quantisation)
     say(

@@ -52,9 +52,7 @@ def verify_release(folder: str | Path) -> list[Verdict]:
 def _around(file: Path) -> tuple[Release, tuple[Artifact, ...]]:
     """The release that a file lies in, and the file's entry there."""
     if not (file.parent / MANIFEST).is_file():
-        raise UserError(
-            f"'{file}' lies in no release, so that nothing says what it should answer; give a release, or a file in one"
-        )
+        raise UserError(f"'{file}' lies in no release: nothing says what it should answer; give a release, or a file in one")
     release = read_release(file.parent)
     artifact = release.file(file.name)
     if artifact is None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from app.errors import UserError
-from app.export import converters
 from app.export.bounds import bounds_for
 from app.export.checks import Trial, check_bounds, check_operators, check_size, examine, largest_difference
-from app.export.converters import VARIANTS, Graph
+from app.export.converters import VARIANTS
+from app.export.graph import Graph
 from app.images import with_channels
 from app.objectives import OBJECTIVES
 from app.release import Artifact
@@ -32,7 +32,21 @@ def trial():
 
 
 def made(precision, metric=0.9, agreement=1.0, difference=0.0):
-    return Artifact("model-x.tflite", "tflite", precision, "LiteRT", "float32", "", 1, metric, agreement, difference, 1.0)
+    return Artifact(
+        path="model-x.tflite",
+        format="tflite",
+        precision=precision,
+        runtime="LiteRT",
+        input_dtype="float32",
+        channels="RGB",
+        quantisation="",
+        sha256="",
+        bytes=1,
+        metric=metric,
+        agreement=agreement,
+        max_difference=difference,
+        latency_ms=1.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +141,7 @@ def test_an_operator_of_tensorflows_own_is_noticed(release, tmp_path):
 
 
 def test_the_operators_of_a_release_are_built_in(release):
-    for name in ("fp32", "fp16", "dynamic", "int8"):
+    for name in ("fp32", "fp16", "dynamic", "int8", "mcu"):
         check_operators(release.folder / f"model-{name}.tflite")
 
 
@@ -152,26 +166,25 @@ def test_a_file_with_more_outputs_than_classes_is_noticed(small, release):
         examine(replace(small, classes=small.classes[:9]), VARIANTS["onnx-fp32"], release.folder / "model.onnx")
 
 
-def test_tensors_by_other_names_are_noticed(small, run, tmp_path):
+def test_tensors_by_other_names_are_noticed(small, graph):
     import keras
 
-    model = run.inference_model()
-    renamed = keras.Model(model.inputs, {"scores": model.outputs[0]})
-    graph = Graph(renamed, run.arrays("calibration")["images"], {}, tmp_path)
-    VARIANTS["tflite-fp32"].write(graph, tmp_path / "model-fp32.tflite")
-    with pytest.raises(UserError, match=r"model-fp32.tflite has the outputs \['scores'\], not \['probabilities'\]"):
-        examine(small, VARIANTS["tflite-fp32"], tmp_path / "model-fp32.tflite")
+    renamed = replace(graph, model=keras.Model(graph.model.inputs, {"scores": graph.model.outputs[0]}))
+    VARIANTS["onnx-fp32"].write(renamed, graph.work / "model.onnx")
+    with pytest.raises(UserError, match=r"model.onnx has the outputs \['scores'\], not \['probabilities'\]"):
+        examine(small, VARIANTS["onnx-fp32"], graph.work / "model.onnx")
 
 
-def test_bytes_that_mean_other_brightnesses_are_noticed(small, run, tmp_path, monkeypatch):
-    def only_dark(graph):
-        return ({"image": with_channels(picture[None] // 8, 3).astype(np.float32)} for picture in graph.calibration)
+@pytest.mark.parametrize(("name", "kind"), [("tflite-int8", "uint8"), ("tflite-mcu", "int8")])
+def test_bytes_that_mean_other_brightnesses_are_noticed(small, graph, monkeypatch, name, kind):
+    def only_dark(graph, channels=3):
+        return ({"image": with_channels(picture[None] // 8, channels).astype(np.float32)} for picture in graph.calibration)
 
-    monkeypatch.setattr(converters, "calibration", only_dark)
-    row = VARIANTS["tflite-int8"]
-    row.write(Graph(run.inference_model(), run.arrays("calibration")["images"], {}, tmp_path), tmp_path / row.path)
-    with pytest.raises(UserError, match=r"model-int8.tflite takes bytes with scale and zero point \(0.1.*, 0\); a picture's are"):
-        examine(small, row, tmp_path / row.path)
+    monkeypatch.setattr(Graph, "calibrating", only_dark)
+    row, file = VARIANTS[name], graph.work / VARIANTS[name].path
+    row.write(graph, file)
+    with pytest.raises(UserError, match=rf"{row.path} takes {kind} with scale and zero point \(0.1.*\); a picture's are \(1.0, "):
+        examine(small, row, file)
 
 
 def test_the_figures_of_a_file_are_those_of_all_held_out_pictures(small, release):

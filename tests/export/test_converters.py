@@ -1,25 +1,16 @@
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import onnx
 import pytest
 
-from app.export.converters import VARIANTS, Graph, calibration, notes
+from app.export.converters import VARIANTS
+from app.export.graph import Graph
 from app.images import with_channels
 from app.release import hashes
 from app.runners import open_file, run_pictures
-
-
-@pytest.fixture(scope="module")
-def model(run):
-    return run.inference_model()
-
-
-@pytest.fixture
-def graph(run, model, tmp_path):
-    contract = {"name": "image", "range": [0, 255]}
-    return Graph(model, run.arrays("calibration")["images"], notes("classification", run.classes, contract), tmp_path)
 
 
 def test_an_onnx_file_names_its_batch_and_says_what_it_is(release):
@@ -44,15 +35,15 @@ def test_the_same_network_gives_the_same_bytes(graph, name):
     assert hashes(first) == hashes(second)  # not the bytes: pytest would look for their difference for minutes
 
 
-def test_an_int8_file_takes_a_clients_bytes_as_they_are_though_all_calibration_pictures_are_dark(graph, run):
-    dark = Graph(graph.model, graph.calibration // 8 + 20, graph.notes, graph.work)
+def test_an_int8_file_takes_a_clients_bytes_as_they_are_though_all_calibration_pictures_are_dark(graph):
+    dark = replace(graph, calibration=graph.calibration // 8 + 20)
     VARIANTS["tflite-int8"].write(dark, graph.work / "dark.tflite")
     runner = open_file(graph.work / "dark.tflite", "tflite")
     assert runner.input_scale == (1.0, 0)
 
 
 def test_only_two_pixels_of_the_calibration_are_not_the_runs(graph):
-    given = np.concatenate([one["image"] for one in calibration(graph)])
+    given = np.concatenate([one["image"] for one in graph.calibrating()])
     changed = (given != with_channels(graph.calibration, 3)).any(axis=-1)
     assert changed[1:].sum() == 0
     assert changed[0].sum() <= 2
@@ -61,7 +52,7 @@ def test_only_two_pixels_of_the_calibration_are_not_the_runs(graph):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_colour_network_with_batch_normalisation_converts_to_every_file(name, tmp_path):
+def test_a_colour_network_with_batch_normalisation_converts_to_every_file(name, notes, tmp_path):
     keras.utils.set_random_seed(1)
     image = keras.Input((16, 20, 3), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
@@ -73,7 +64,9 @@ def test_a_colour_network_with_batch_normalisation_converts_to_every_file(name, 
     model = keras.Model(image, {"probabilities": keras.layers.Softmax()(x)})
     pictures = np.random.default_rng(0).integers(0, 256, (20, 16, 20, 3), np.uint8)
     row = VARIANTS[name]
-    row.write(Graph(model, pictures, {}, tmp_path / "work"), tmp_path / row.path)
+    (tmp_path / "work").mkdir()
+    colours = replace(notes, classes=("a", "b", "c"))
+    row.write(Graph(model, model, pictures, colours, tmp_path / "work"), tmp_path / row.path)
     found = run_pictures(open_file(tmp_path / row.path, row.format), pictures)["probabilities"]
     expected = model.predict(pictures.astype("float32"), verbose=0)["probabilities"]
     assert np.abs(found - expected).max() < {"fp32": 1e-5, "fp16": 1e-2}.get(row.precision, 0.05)

@@ -14,8 +14,10 @@ import pytest
 from app.deploy import inference_model
 from app.errors import UserError
 from app.export import bounds, checks
-from app.export.converters import VARIANTS, Graph
+from app.export import export as export_module
+from app.export.converters import VARIANTS
 from app.export.export import default_name, export
+from app.export.graph import Graph
 from app.export.verify import verify_release
 from app.release import check_release, find_release
 from tests.small_run import copy_run
@@ -146,6 +148,47 @@ def test_a_converter_that_fails_is_told_in_one_line(run, tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
+def test_a_file_that_a_network_cannot_have_is_left_out_and_the_reason_recorded(run, tmp_path, monkeypatch):
+    def fails(graph, path):
+        raise ValueError("no int8 kernel for this operator\nand more")
+
+    monkeypatch.setattr("app.export.export.VARIANTS", {name: VARIANTS[name] for name in ("onnx-fp32", "tflite-mcu")})
+    monkeypatch.setitem(export_module.VARIANTS, "tflite-mcu", replace(VARIANTS["tflite-mcu"], write=fails))
+    said = []
+    made = export(run, tmp_path, say=said.append)
+    assert [file.path for file in made.files] == ["model.onnx"]
+    assert made.left_out == {"tflite-mcu": "no int8 kernel for this operator"}
+    assert said[1].split(maxsplit=1)[1] == "left out: no int8 kernel for this operator"
+    with pytest.raises(UserError, match=r"model-mcu.tflite cannot be made: no int8 kernel for this operator; leave tflite-mcu out"):
+        quietly(run, tmp_path, variants=("tflite-mcu",))
+
+
+def test_a_grey_network_takes_rgb_on_phones_and_one_channel_on_microcontrollers(release):
+    channels = {file.path: (file.channels, file.input_dtype) for file in release.files}
+    assert channels.pop("model-mcu.tflite") == ("grey", "int8")
+    assert channels.pop("model-int8.tflite") == ("RGB", "uint8")
+    assert set(channels.values()) == {("RGB", "float32")}
+
+
+def test_integer_files_say_how_their_numbers_were_chosen_and_are_small(release):
+    said = {file.path: file.quantisation for file in release.files if file.quantisation}
+    calibrated = "per channel, 100 calibration pictures"
+    assert said == {
+        "model-dynamic.tflite": "weights alone",
+        "model-int8.tflite": calibrated,
+        "model-mcu.tflite": calibrated,
+        "model-int8.onnx": calibrated,
+    }
+    sizes = {file.path: file.bytes for file in release.files}
+    assert sizes["model-int8.tflite"] <= 0.32 * sizes["model-fp32.tflite"]
+    assert sizes["model-int8.onnx"] <= 0.35 * sizes["model.onnx"]
+
+
+def test_the_threshold_of_the_run_stands_in_the_release(release, run):
+    assert release.threshold == run.metrics()["threshold"]
+    assert 0 < release.threshold["probability"] < 1
+
+
 def test_a_name_taken_by_other_data_or_classes_is_refused_before_anything_is_converted(run, tmp_path, monkeypatch):
     quietly(run, tmp_path / "out", variants=ONNX)
     convert = VARIANTS["onnx-fp32"]
@@ -174,7 +217,7 @@ def test_a_name_that_is_no_folders_is_refused(run, tmp_path, name):
 
 
 def test_an_unknown_variant_gets_the_nearest_ones(run, tmp_path):
-    with pytest.raises(UserError, match=r"no variant 'onnx'; did you mean onnx-fp32"):
+    with pytest.raises(UserError, match=r"no variant 'onnx'; did you mean onnx-"):
         quietly(run, tmp_path, variants=("onnx",))
 
 

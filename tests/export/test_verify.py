@@ -88,15 +88,15 @@ def test_without_tensorflow_a_saved_model_is_not_executed(release):
     printed = run_without(["tensorflow", "keras", "sklearn", "onnx", "tf2onnx"], CODE.format(str(release.folder)))
     rows = dict(line.split("|", 1) for line in printed.splitlines())
     assert rows.pop("saved_model") == "not executed|hashes match; TensorFlow is not installed here"
-    assert len(rows) == 5
+    assert len(rows) == 8
     assert all(row.startswith("passed|") for row in rows.values())
 
 
 def test_without_litert_its_files_are_not_executed_either(release):
     printed = run_without(["tensorflow", "keras", "ai_edge_litert"], CODE.format(str(release.folder)))
     rows = dict(line.split("|", 1) for line in printed.splitlines())
-    assert rows.pop("model.onnx").startswith("passed|")
-    assert {row.split("|")[0] for row in rows.values()} == {"not executed"}
+    status = {path: row.split("|")[0] for path, row in rows.items()}
+    assert status == {path: "passed" if path.endswith(".onnx") else "not executed" for path in status}
 
 
 def test_an_altered_saved_model_is_noticed_without_tensorflow(copied):
@@ -110,3 +110,22 @@ except UserError as error:
     print(error)
 """
     assert "saved_model/saved_model.pb was altered" in run_without(["tensorflow", "keras"], code)
+
+
+def test_one_file_of_a_release_is_verified_alone_though_others_are_gone(copied):
+    (copied / "model.onnx").unlink()
+    assert [(one.path, one.status) for one in verify_release(copied / "model-mcu.tflite")] == [("model-mcu.tflite", "passed")]
+    content = bytearray((copied / "model-mcu.tflite").read_bytes())
+    content[-1000] ^= 1
+    (copied / "model-mcu.tflite").write_bytes(content)
+    with pytest.raises(UserError, match=r"model-mcu.tflite was altered after the release was verified"):
+        verify_release(copied / "model-mcu.tflite")
+
+
+def test_a_file_that_no_release_vouches_for_is_not_verified(copied, tmp_path):
+    (copied / "other.onnx").write_bytes((copied / "model.onnx").read_bytes())
+    with pytest.raises(UserError, match=r"other.onnx' is no part of the release; it has saved_model, model-fp32.tflite, "):
+        verify_release(copied / "other.onnx")
+    (tmp_path / "lone.onnx").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"lone.onnx' lies in no release: nothing says what it should answer; "):
+        verify_release(tmp_path / "lone.onnx")
