@@ -27,7 +27,7 @@ OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an
 NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 PIXELS = {"float32": (0.0, 0), "uint8": (1.0, 0), "int8": (1.0, -128)}  # scale and zero point of an input of 0..255
-SUM_ERROR = {"fp32": 1e-3, "fp16": 1e-2}  # of probabilities, from 1; of integers one step of 1/256 a class
+SUM_ERROR = 1e-2  # of probabilities, from 1
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
     Raises:
         UserError: it is out of bounds, or not what its format and name promise.
     """
-    check_size(trial, variant, path)
     if variant.format == "tflite":
         check_operators(path)
+    check_size(trial, variant, path)
     runner = open_file(path, variant.format)
     check_names(trial, path.name, runner, run_pictures(runner, trial.pictures[:1]))
     outputs = run_pictures(runner, trial.pictures)
@@ -134,15 +134,20 @@ def check_size(trial: Trial, variant: Variant, path: Path) -> None:
 
 
 def check_operators(path: Path) -> None:
-    """Refuses a TFLite file that reads variables, which it does not have, or needs more than the built-in operators.
+    """Refuses a TFLite file that reads variables, which it does not have, needs more than the built-in operators, or leaves
+    the size of its input open.
 
     Raises:
-        UserError: names the operator.
+        UserError: names the operator, or the sizes.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    graph = model.Subgraphs(0)
+    signature = graph.Tensors(graph.Inputs(0)).ShapeSignatureAsNumpy()
+    if (np.asarray(signature) < 0).any():  # plain 0 where every size is fixed
+        raise UserError(f"{path.name} takes {signature.tolist()}, -1 being any; phones and browsers need a fixed size{NOTHING}")
     for place in range(model.OperatorCodesLength()):
         operator = model.OperatorCodes(place)
         name = names.get(max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode()), "")
@@ -165,9 +170,13 @@ def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> No
         raise UserError(f"{name} takes {kind} with scale and zero point {scale}; a picture's are {PIXELS.get(kind)}{NOTHING}")
     if set(outputs) != set(trial.objective.outputs):
         raise UserError(f"{name} has the outputs {sorted(outputs)}, not {sorted(trial.objective.outputs)}{NOTHING}")
-    width = outputs[trial.objective.outputs[0]].shape[-1]
+    probabilities = outputs[trial.objective.outputs[0]]
+    width = probabilities.shape[-1]
     if width != len(trial.classes):
         raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes{NOTHING}; train again")
+    # What is no number is told with the other differences. A file of integers rounds each class to a step of 1/256.
+    if (np.abs(probabilities.sum(axis=-1) - 1) > SUM_ERROR + width / 512).any() or (probabilities < 0).any():
+        raise UserError(f"{name} gives probabilities that do not add up to 1; the softmax has to be inside{NOTHING}")
 
 
 def largest_difference(ours: Outputs, theirs: Outputs) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import re
 import shutil
@@ -198,6 +199,7 @@ def _make(graph: Graph, trial: Trial, row: Variant, place: Path, say: Callable[[
     try:
         with silenced():
             quantisation = row.write(graph, path)
+            gc.collect()  # converters leave copies of the weights in cycles
     except Exception as error:  # of the converters, which have no common one
         raise NotConverted(row, first_line(error)) from error
     with silenced():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,8 @@ BATCH = "batch"
 
 def fp32(graph: Graph, path: Path) -> str:
     """Everything in float32."""
-    import tensorflow as tf
-    import tf2onnx
-
-    signature = [tf.TensorSpec((None, *graph.model.input_shape[1:]), tf.float32, name=INPUT)]
-    function = tf.function(lambda image: graph.model(image), input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    for tensor in (*proto.graph.input, *proto.graph.output):
-        tensor.type.tensor_type.shape.dim[0].dim_param = BATCH
-    return _finish(proto, graph.notes, path)
+    shutil.copyfile(_source(graph), path)
+    return ""
 
 
 def fp16(graph: Graph, path: Path) -> str:
@@ -72,11 +66,23 @@ class _Calibration:
 
 
 def _source(graph: Graph) -> Path:
-    """The float32 file that the others are made from."""
+    """The float32 file, which the others are made from."""
     path = graph.work / "fp32.onnx"
     if not path.exists():
-        fp32(graph, path)
+        _convert(graph, path)
     return path
+
+
+def _convert(graph: Graph, path: Path) -> None:
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, *graph.model.input_shape[1:]), tf.float32, name=INPUT)]
+    function = tf.function(lambda image: graph.model(image), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    for tensor in (*proto.graph.input, *proto.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = BATCH
+    _finish(proto, graph.notes, path)
 
 
 def _finish(proto: Any, notes: Notes, path: Path) -> str:

@@ -159,7 +159,7 @@ def test_a_file_that_a_network_cannot_have_is_left_out_and_the_reason_recorded(r
     assert [file.path for file in made.files] == ["model.onnx"]
     assert made.left_out == {"tflite-mcu": "no int8 kernel for this operator"}
     assert said[1].split(maxsplit=1)[1] == "left out: no int8 kernel for this operator"
-    with pytest.raises(UserError, match=r"model-mcu.tflite cannot be made: no int8 kernel for this operator; leave tflite-mcu out"):
+    with pytest.raises(UserError, match=r"mcu.tflite cannot be made: no int8 kernel for this operator; leave tflite-mcu out"):
         quietly(run, tmp_path, variants=("tflite-mcu",))
 
 
