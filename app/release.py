@@ -15,6 +15,7 @@ from app.errors import UserError
 FORMAT = 2
 MANIFEST = "release.json"
 LABELS = "labels.txt"
+WITHDRAWN = "withdrawn"  # beside the versions: what was rolled back
 AGAIN = "export it again"
 
 
@@ -124,8 +125,8 @@ def versions(folder: Path) -> list[int]:
 
 
 def next_version(folder: Path) -> int:
-    """The number after every folder with a number for its name."""
-    children = folder.iterdir() if folder.is_dir() else iter(())
+    """The number after every folder with a number for its name, withdrawn ones too: servers know a version by its number."""
+    children = (child for place in (folder, folder / WITHDRAWN) if place.is_dir() for child in place.iterdir())
     return 1 + max((int(child.name) for child in children if _is_version(child)), default=0)
 
 

@@ -12,6 +12,8 @@ from app.commands.screen import command, say, shown
 from app.errors import UserError
 from app.flags import MOST_LABELS, number, whole
 
+MOST_VERSIONS = 1_000_000
+
 
 def export(given: argparse.Namespace) -> None:
     """Turns a run into a verified release."""
@@ -54,6 +56,20 @@ def verify(given: argparse.Namespace) -> None:
 def add_verify_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `verify` its flags."""
     parser.add_argument("release", metavar="RELEASE|FILE")
+
+
+def rollback(given: argparse.Namespace) -> None:
+    """Makes an earlier version of a release the newest again; later ones are kept under withdrawn/."""
+    from app.export.place import roll_back
+
+    version = roll_back(Path(given.name), given.to)
+    say(f"{given.name} is version {version} now")
+
+
+def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of `rollback` its flags."""
+    parser.add_argument("name", metavar="NAME", help="the folder of a release's versions, as in exported/lenet5-digits")
+    parser.add_argument("--to", type=whole("--to", MOST_VERSIONS), metavar="VERSION", help="which; default: the one before the newest")
 
 
 def predict(given: argparse.Namespace) -> None:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from app.release import Release, next_version, write_release
+from app.errors import UserError
+from app.release import WITHDRAWN, Release, next_version, versions, write_release
 
 PARTIAL = ".partial"
 
@@ -45,6 +46,37 @@ def publish(release: Release, folder: Path) -> Release:
         numbered = replace(release, version=next_version(folder))
         write_release(numbered)
         return replace(numbered, folder=release.folder.rename(folder / str(numbered.version)))
+
+
+def roll_back(folder: Path, to: int | None = None) -> int:
+    """Makes a version the newest of its name, by moving later ones out of sight of whatever serves the folder; gives its number.
+
+    A version that was withdrawn comes back when it is asked for.
+
+    Args:
+        to: the version; none: the one before the newest.
+    Raises:
+        UserError: there is no such version, or none before the newest.
+    """
+    with _locked(folder.parent):
+        there, withdrawn = versions(folder), versions(folder / WITHDRAWN)
+        if not there + withdrawn:
+            raise UserError(f"no releases in '{folder}'; give the folder of a name, as in exported/lenet5-digits")
+        if to is None and len(there) < 2:
+            raise UserError(f"'{folder}' has no version before {there[-1] if there else 'the newest'}; nothing was changed")
+        wanted = there[-2] if to is None else to
+        if wanted not in there + withdrawn:
+            known = ", ".join(map(str, sorted(there + withdrawn)))
+            raise UserError(f"'{folder}' has no version {wanted}; it has {known}")
+        (folder / WITHDRAWN).mkdir(exist_ok=True)
+        if wanted in withdrawn:
+            (folder / WITHDRAWN / str(wanted)).rename(folder / str(wanted))
+        for number in there:
+            if number > wanted:
+                (folder / str(number)).rename(folder / WITHDRAWN / str(number))
+        if not any((folder / WITHDRAWN).iterdir()):
+            (folder / WITHDRAWN).rmdir()
+    return wanted
 
 
 def _sweep(folder: Path) -> None:
