@@ -302,6 +302,15 @@ def test_two_exports_at_once_take_two_numbers(run, tmp_path):
         assert [verdict.status for verdict in verify_release(release.folder)] == ["passed"]
 
 
+def test_another_process_exports_the_same_bytes(run, release, tmp_path):
+    variants = ("tflite-fp32", "tflite-fp16", "tflite-dynamic", "tflite-int8", "tflite-mcu", "onnx-fp32", "onnx-fp16", "onnx-int8")
+    start(run, tmp_path, variants, pause=0).communicate(timeout=300)
+    again = find_release(tmp_path / "lenet5-digits")
+    assert {file.path: file.sha256 for file in again.files} == {
+        file.path: file.sha256 for file in release.files if file.path != "saved_model"
+    }
+
+
 def test_the_labels_of_the_held_out_pictures_reach_the_samples(release, run):
     heldout = run.arrays("heldout")
     samples = json.loads((release.folder / "samples" / "samples.json").read_text())
