@@ -1,6 +1,6 @@
 # make help tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: setup train evaluate export verify lint test test-all clean help
+.PHONY: setup train evaluate export verify demo bench lint test test-all clean help
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,12 @@ export: $(READY)  ## turn RUN (default: the latest) into a verified release in e
 
 verify: $(READY)  ## check RELEASE: hashes, and every file against its samples
 	$(APP) verify $(RELEASE) $(ARGS)
+
+demo: $(READY)  ## the page for phones that shows RELEASE (ARGS=--https: with live camera)
+	$(APP) demo $(RELEASE) $(ARGS)
+
+bench: $(READY)  ## measure every file of RELEASE: size, load, latency, throughput, memory
+	$(APP) benchmark $(RELEASE) $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app.commands.catalogue import add_inspect_flags, add_json_flag, add_kernels_flags, datasets, inspect, kernels, models
-from app.commands.releases import add_export_flags, add_predict_flags, add_verify_flags, export, predict, verify
+from app.commands.demo import add_demo_flags, demo
+from app.commands.measuring import add_benchmark_flags, add_repository_flags, benchmark, repository
+from app.commands.releases import (
+    add_export_flags,
+    add_predict_flags,
+    add_rollback_flags,
+    add_verify_flags,
+    export,
+    predict,
+    rollback,
+    verify,
+)
 from app.commands.training import add_compare_flags, add_evaluate_flags, compare, evaluate, train
 from app.errors import UserError
 from app.flags import Parser, add_training_flags, refuse_empty
@@ -25,7 +36,11 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], Callable[[argpar
     "compare": (compare, add_compare_flags),
     "export": (export, add_export_flags),
     "verify": (verify, add_verify_flags),
+    "rollback": (rollback, add_rollback_flags),
     "predict": (predict, add_predict_flags),
+    "demo": (demo, add_demo_flags),
+    "benchmark": (benchmark, add_benchmark_flags),
+    "repository": (repository, add_repository_flags),
     "models": (models, add_json_flag),
     "inspect": (inspect, add_inspect_flags),
     "kernels": (kernels, add_kernels_flags),

@@ -38,6 +38,7 @@ class TrainConfig(Recipe):
     split_seed: int = setting(0, "decides which pictures are held out where the data has no split of its own", minimum=0)
     limit: int = setting(0, "use so many pictures of each split, 0: all", minimum=0)
     strict: bool = setting(False, "refuse data with anything to leave out, instead of listing it")
+    qat: bool = setting(False, "train for the int8 file: compute as it will (best after --weights RUN, for a few epochs)")
     devices: int = setting(1, "accelerators or virtual CPU devices to train on", minimum=1)
 
     @property
@@ -173,6 +174,8 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
         raise UserError("--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too")
+    if config.qat and config.precision != "float32":
+        raise UserError(f"--qat imitates integers in float32; not in --precision {config.precision}, leave one of them out")
 
 
 def check_size(spec: ModelSpec, image_size: int) -> None:

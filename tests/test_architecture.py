@@ -21,7 +21,7 @@ LAYERS = (
     ("app.data",),
     ("app.train",),
     ("app.evaluate", "app.predict"),
-    ("app.export", "app.serve", "app.report", "app.explain", "app.bench"),
+    ("app.export", "app.serve", "app.report", "app.explain", "app.bench", "app.repository", "app.demo"),
     ("app.flags",),
     ("app.commands",),
     ("app.cli",),

@@ -81,8 +81,9 @@ def with_metadata(model: bytes, description: Description) -> bytes:
     names = {mapped.tensorIndex: mapped.name.decode() for mapped in (*signature.inputs, *signature.outputs)}
     inputs = [_picture(names[place], graph.tensors[place].shape) for place in graph.inputs]
     outputs = [_answer(names[place], graph.tensors[place].shape, description) for place in graph.outputs]
-    if description.labelled not in (output["name"] for output in outputs):
-        raise UserError(f"no output '{description.labelled}' that the labels could name; there are: {', '.join(names.values())}")
+    present = [output["name"] for output in outputs]
+    if description.labelled not in present:
+        raise UserError(f"no output '{description.labelled}' that the labels could name; there are: {', '.join(present)}")
     values = {
         "name": description.name,
         "description": description.description,
@@ -97,7 +98,11 @@ def with_metadata(model: bytes, description: Description) -> bytes:
 
 
 def read_metadata(model: bytes) -> Metadata | None:
-    """What a TFLite file says of itself; none: it says nothing."""
+    """What a TFLite file says of itself; none: it says nothing.
+
+    Raises:
+        UserError: its labels are missing, or not as many as the output has values: clients would open it and fail later.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     network = schema.ModelT.InitFromPackedBuf(model)
@@ -105,20 +110,35 @@ def read_metadata(model: bytes) -> Metadata | None:
     if not found:
         return None
     values = unpack_metadata(network.buffers[found[0]].data.tobytes())
-    graph = values["subgraphs"][0]
-    labelled = next((output for output in graph["outputs"] if "files" in output), {"name": "", "files": ()})
-    options = [unit["options"] for tensor in (*graph["inputs"], labelled) for unit in tensor.get("process_units", ())]
-    normalisation = next((kept for kind, kept in options if kind == "NormalizationOptions"), None)
-    threshold = next((kept["threshold"] for kind, kept in options if kind == "ScoreThresholdingOptions"), 0.0)
-    texts = {key: values.get(key, "") for key in ("name", "description", "version", "author", "licence")}
-    labels = tuple(line for file in labelled["files"] for line in _file_in(model, file["name"]).splitlines())
+    [graph, *_] = values.get("subgraphs") or [{}]
+    inputs, outputs = graph.get("inputs", []), graph.get("outputs", [])
+    options = {kind: kept for tensor in (*inputs, *outputs) for kind, kept in _options(tensor)}
+    normalisation = options.get("NormalizationOptions")
+    labels: tuple[str, ...] = ()
+    labelled = ""
+    for output, place in zip(outputs, network.subgraphs[0].outputs, strict=True):
+        for file in output.get("files", ()):
+            labels, labelled = tuple(_file_in(model, file["name"]).splitlines()), output["name"]
+            check_labels(labels, labelled, network.subgraphs[0].tensors[place].shape)
+    texts = {text: values.get(text, "") for text in ("name", "description", "version", "author", "licence")}
+    threshold = options.get("ScoreThresholdingOptions", {}).get("threshold", 0.0)
     return Metadata(
-        description=Description(**texts, labels=labels, labelled=labelled["name"], threshold=threshold),
-        inputs=tuple(tensor["name"] for tensor in graph["inputs"]),
-        outputs=tuple(tensor["name"] for tensor in graph["outputs"]),
-        normalisation=None if normalisation is None else (normalisation["mean"][0], normalisation["std"][0]),
-        min_parser_version=values["min_parser_version"],
+        description=Description(**texts, labels=labels, labelled=labelled, threshold=threshold),
+        inputs=tuple(tensor.get("name", "") for tensor in inputs),
+        outputs=tuple(tensor.get("name", "") for tensor in outputs),
+        normalisation=(normalisation["mean"][0], normalisation["std"][0]) if normalisation else None,
+        min_parser_version=values.get("min_parser_version", ""),
     )
+
+
+def check_labels(labels: Sequence[str], name: str, shape: Sequence[int]) -> None:
+    """Refuses labels that are not one for every value of an output.
+
+    Raises:
+        UserError: says how many there are.
+    """
+    if len(labels) != int(shape[-1]):
+        raise UserError(f"{len(labels)} labels for '{name}', which has {int(shape[-1])} values; one for each is needed")
 
 
 def aligned(model: bytes) -> bytes:
@@ -172,10 +192,7 @@ def _answer(name: str, shape: Sequence[int], description: Description) -> Fields
     fields: Fields = {"name": name, "content": {"properties": ("FeatureProperties", {})}}
     if name != description.labelled:
         return fields
-    if int(shape[-1]) != len(description.labels):
-        raise UserError(
-            f"{len(description.labels)} labels for '{name}', which has {int(shape[-1])} values; one for each is needed"
-        )
+    check_labels(description.labels, name, shape)
     file = {"name": LABELS, "description": "A class a line, in the order of the values.", "type": AXIS_LABELS}
     fields |= {"stats": {"max": [1.0], "min": [0.0]}, "files": [file]}
     if description.threshold:
@@ -206,15 +223,15 @@ def _packed(network: Any, schema: Any) -> bytes:
             return int(schema.BufferEnd(builder))
 
     network.buffers = [Aligned(buffer.data) for buffer in network.buffers]
-    builder = flatbuffers.Builder(1024)
+    builder = flatbuffers.Builder(sum(buffer.data.nbytes for buffer in network.buffers if buffer.data is not None) + 1024)
     builder.Finish(network.Pack(builder), MODEL_ID)
     return bytes(builder.Output())
 
 
 def _with_file(model: bytes, name: str, text: str) -> bytes:
-    """A file with a ZIP archive after it: readers of archives start at the end, readers of models at the start."""
+    """A file with a ZIP archive after it, not compressed: readers of archives start at the end, readers of models at the start."""
     whole = io.BytesIO(model)
-    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(whole, "a") as archive:
         entry = zipfile.ZipInfo(name, OLDEST)
         entry.create_system = 3  # on every system, for the same bytes
         archive.writestr(entry, text)
@@ -222,5 +239,12 @@ def _with_file(model: bytes, name: str, text: str) -> bytes:
 
 
 def _file_in(model: bytes, name: str) -> str:
-    with zipfile.ZipFile(io.BytesIO(model)) as archive:
-        return archive.read(name).decode()
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return archive.read(name).decode()
+    except (zipfile.BadZipFile, KeyError):
+        raise UserError(f"the metadata name the file '{name}', which is missing or damaged; export it again") from None
+
+
+def _options(tensor: Fields) -> list[tuple[str, Fields]]:
+    return [unit["options"] for unit in tensor.get("process_units", ()) if "options" in unit]

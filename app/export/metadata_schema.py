@@ -41,6 +41,7 @@ SCHEMA: dict[str, dict[int, tuple[str, str]]] = {
     "ImageProperties": {0: ("color_space", "byte")},
     "ProcessUnit": {0: ("options", "NormalizationOptions|ScoreCalibrationOptions|ScoreThresholdingOptions")},
     "NormalizationOptions": {0: ("mean", "[float]"), 1: ("std", "[float]")},
+    "ScoreCalibrationOptions": {},
     "ScoreThresholdingOptions": {0: ("threshold", "float")},
     "Stats": {0: ("max", "[float]"), 1: ("min", "[float]")},
     "AssociatedFile": {0: ("name", "string"), 1: ("description", "string"), 2: ("type", "byte")},
@@ -113,8 +114,10 @@ def _unpack(table: Any, name: str) -> Fields:
         if at := table.Offset(4 + 2 * number):
             place = table.Pos + at
             if "|" in kind:
-                member = kind.split("|")[table.Get(number_types.Uint8Flags, place) - 1]
-                found[field] = (member, _unpack_table(table, table.Pos + table.Offset(6 + 2 * number), member))
+                members = kind.split("|")
+                if (member := table.Get(number_types.Uint8Flags, place)) <= len(members):
+                    value = table.Pos + table.Offset(6 + 2 * number)
+                    found[field] = (members[member - 1], _unpack_table(table, value, members[member - 1]))
             else:
                 found[field] = _unpack_value(table, at, kind)
     return found

@@ -114,21 +114,23 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
     Small validation sets give many equal figures: among those the smaller validation loss is better.
 
     Args:
-        plain: an uncompiled float32 copy of the network, which is what gets written.
+        trained: the network whose weights are kept: the one that is trained, or what that imitates an int8 file of.
+        plain: an uncompiled float32 copy of it, which is what gets written.
         patience: epochs without a rise before stopping, 0: never.
     """
 
-    def __init__(self, run: Run, plain: Any, averaged: AveragedWeights, metric: str, patience: int) -> None:
+    def __init__(self, run: Run, trained: Any, plain: Any, averaged: AveragedWeights, metric: str, patience: int) -> None:
         super().__init__()
-        self.run, self.plain, self.averaged, self.metric, self.patience = run, plain, averaged, f"val_{metric}", patience
+        self.run, self.trained, self.plain, self.averaged = run, trained, plain, averaged
+        self.metric, self.patience = f"val_{metric}", patience
         self.best, self.best_epoch = [-math.inf, -math.inf], 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         reached = [float(logs[self.metric]), -float(logs["val_loss"])]
         if reached > self.best:
             self.best, self.best_epoch = reached, epoch + 1
-            with self.averaged.in_place():
-                self.plain.set_weights(self.model.get_weights())
+            with self.averaged.in_place():  # which has also brought the weights up to date, on JAX
+                self.plain.set_weights(self.trained.get_weights())
             with replacing(self.run.best_file) as partial:
                 self.plain.save(partial)
         if self.patience and epoch + 1 - self.best_epoch >= self.patience:

@@ -35,6 +35,7 @@ from app.train.losses import LOSSES
 from app.train.metrics import METRICS
 from app.train.network import build_network, freeze, start_from
 from app.train.optimizers import make_optimizer
+from app.train.quantisation import check_quantisable, fake_quantised
 from app.train.schedules import make_schedule
 
 CALIBRATION_PICTURES = 500
@@ -57,6 +58,8 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     run = Run(folder)
     devices = find_devices(config.devices)
     weights = find_weights(config.weights, config.model) if config.weights and not run.state_file.exists() else None
+    if config.qat:
+        check_quantisable(config)
     dataset = load_data(config, say)
     make_deterministic(config.seed, devices)
     train, val = (_shared(name, getattr(dataset, name), config.devices, say) for name in ("train", "val"))
@@ -67,10 +70,13 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
         fresh = start_from(network, weights, say) if weights else []
         if config.freeze:
             freeze(network, fresh)
+        kept = network
+        if config.qat:
+            network = fake_quantised(kept)
         _compile(network, config, len(batches), devices)
     plain = build_network(config, dataset.shape, len(dataset.classes))
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
-    training = _Training(run, config, dataset, network, plain, batches, validation)
+    training = _Training(run, config, dataset, network, kept, plain, batches, validation)
     if run.config_file.exists():
         _check_same(run, dataset, say)
         training.restore()
@@ -95,12 +101,19 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
 
 @dataclass
 class _Training:
-    """The parts of one training that belong together."""
+    """The parts of one training that belong together.
+
+    Args:
+        network: what is trained.
+        kept: what is written of it: `network`, or the network that it imitates the int8 file of.
+        plain: an uncompiled float32 copy of `kept`.
+    """
 
     run: Run
     config: TrainConfig
     dataset: Dataset
     network: Any
+    kept: Any
     plain: Any
     batches: Batches
     validation: Batches
@@ -108,7 +121,7 @@ class _Training:
     def __post_init__(self) -> None:
         self.metric = OBJECTIVES[self.config.spec.objective].metric
         averaged = AveragedWeights()
-        self.best = KeepBest(self.run, self.plain, averaged, self.metric, self.config.early_stopping)
+        self.best = KeepBest(self.run, self.kept, self.plain, averaged, self.metric, self.config.early_stopping)
         self.log = Log(self.run)
         # After `log`, whose row is to have the rate that the epoch was trained with.
         lowering = {"plateau": Plateau()} if self.config.schedule == "plateau" else {}

@@ -1,0 +1,41 @@
+// Runs a file of the release off the page's thread, so that the page stays quick under the thumb. A classic worker: LiteRT's
+// loader asks for importScripts, which modules lack.
+
+const RUNTIMES = { onnx: "./onnx.js", tflite: "./litert.js" };
+let run = null;
+
+const ACTIONS = {
+  /** Loads a file; until it is there, the one before it answers nothing. */
+  async open({ variant, shape }) {
+    run = null;
+    const runtime = await import(RUNTIMES[variant.format]);
+    const model = new Uint8Array(await (await fetched(variant.path)).arrayBuffer());
+    const opened = await runtime.open(model, variant, shape);
+    await opened(new Uint8ClampedArray(shape.width * shape.height * 3)); // the first time is slow: memory, code
+    run = opened;
+    return {};
+  },
+  /** Pixels -> probabilities, and the milliseconds that the network took. */
+  async run({ pixels }) {
+    const start = performance.now();
+    const probabilities = await run(pixels);
+    return { probabilities, milliseconds: performance.now() - start };
+  },
+};
+
+let turn = Promise.resolve();
+self.addEventListener("message", ({ data }) => {
+  turn = turn.then(async () => {
+    try {
+      self.postMessage({ number: data.number, result: await ACTIONS[data.action](data) });
+    } catch (error) {
+      self.postMessage({ number: data.number, error: String(error?.message ?? error) });
+    }
+  });
+});
+
+async function fetched(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response;
+}

@@ -1,0 +1,250 @@
+"""The card says of every snippet what was done with it; what it says is done here."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from app.data.cache import cached
+from app.export.card import card
+from app.export.snippets import RUN, SNIPPETS, operators_of
+from tests.runtimes.conftest import LASTING
+from tests.runtimes.environments import MEDIAPIPE, Unreachable
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+SAMPLE = "samples/00.png"
+PATIENCE_SECONDS = 300
+KOTLIN = "kotlin-compiler@2.4.20"
+NONE = "none of these"
+
+
+def run(command, folder, **options):
+    done = subprocess.run(
+        list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def fetch(package, folder):
+    """What npm installs, or a test that is skipped where there is no npm or no way to its packages."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is missing")
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder))
+    done = subprocess.run(
+        ["npm", "install", *quiet, package], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot install {package}: {done.stderr.strip()[-300:]}")
+
+
+def block(text, language):
+    [code] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return code
+
+
+def needed(program):
+    if not shutil.which(program):
+        pytest.skip(f"{program} is missing")
+
+
+# How each snippet is run: its section of the card and the release's folder, to what it answers about the sample.
+
+
+def python(section, folder, interpreter=sys.executable):
+    return run([interpreter, "-c", block(section, "python")], folder).strip()
+
+
+def mediapipe(section, folder):
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CONVOY_CACHE", LASTING)
+            interpreter = MEDIAPIPE.python()
+    except Unreachable as reason:
+        pytest.skip(str(reason))
+    return python(section, folder, interpreter)
+
+
+def service(section, folder):
+    with stand_in_server(folder) as port:
+        code = re.sub(r"localhost:\d+", f"localhost:{port}", block(section, "python"))
+        return run([sys.executable, "-c", code], folder).strip()
+
+
+def kotlin(section, folder):
+    needed("java")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVOY_CACHE", LASTING)
+        compiler = cached(KOTLIN.replace("@", "-"), functools.partial(fetch, KOTLIN)) / "node_modules" / "kotlin-compiler" / "lib"
+    (folder / "classifier.kt").write_text(block(section, "kotlin"), encoding="utf-8")
+    files = [*(STAND_INS / "kotlin").glob("*.kt"), folder / "classifier.kt"]
+    kotlinc = ["java", "-cp", compiler / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
+    run([*kotlinc, "-nowarn", "-no-reflect", "-d", folder / "classes", *files], folder)
+    # A picture of many colours, so that channels that change places are seen.
+    height, width = Image.open(folder / SAMPLE).size[::-1]
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3))
+    argb = 255 << 24 | pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    (folder / "picture.txt").write_text("\n".join(map(str, argb.ravel())))
+    (folder / "answer.txt").write_text("\n".join(map(str, answers(folder)["model-fp32.tflite"]["probabilities"][0])))
+    classes = os.pathsep.join(map(str, (folder / "classes", compiler / "kotlin-stdlib.jar")))
+    said = run(["java", "-Dfile.encoding=UTF-8", "-cp", classes, "MainKt", folder, width, height], folder).strip()
+    if (folder / "image.txt").exists():
+        image = np.array((folder / "image.txt").read_text().split(), float)
+        assert image.tolist() == pixels.ravel().tolist()
+    return NONE if said == "null" else said
+
+
+def browser(section, folder):
+    from tests.demo.chromium import PROGRAM, Chromium
+
+    if not PROGRAM:
+        pytest.skip("Chromium is missing")
+    (folder / "index.html").write_text(block(section, "html"), encoding="utf-8")
+    fetch(re.search(r"npm install (\S+?)`", section)[1], folder)
+    page = Chromium()
+    try:
+        with served(functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))) as port:
+            page.open(f"http://localhost:{port}/")
+            return page.wait("document.querySelector('#answer').textContent")
+    finally:
+        page.close()
+
+
+def opencv(section, folder):
+    needed("g++")
+    if subprocess.run(["pkg-config", "--exists", "opencv4"], check=False).returncode:
+        pytest.skip("libopencv-dev is missing")
+    (folder / "classify.cc").write_text(block(section, "cpp"), encoding="utf-8")
+    run(["bash", "-c", block(section, "sh")], folder)
+    return run(["./classify"], folder).strip()
+
+
+def micro(section, folder):
+    for program in ("g++", "xxd"):
+        needed(program)
+    (folder / "classify.cc").write_text(block(section, "cpp"), encoding="utf-8")
+    run(["bash", "-c", block(section, "sh")], folder)
+    network = operators_of(folder / "model-mcu.tflite")
+    numbers = np.round(np.array(answers(folder)["model-mcu.tflite"]["probabilities"][0]) * 256 - 128).astype(int).tolist()
+    given = {"PIXELS": 28 * 28, "CLASSES": 10, "OPERATORS": len(network), "ANSWER": ",".join(map(str, numbers))}
+    stand_in = [f"-I{STAND_INS / 'micro'}", *(f"-D{name}={value}" for name, value in given.items())]
+    sources = ["classify.cc", "model_mcu.cc", STAND_INS / "micro" / "main.cc"]
+    run(["g++", "-std=c++17", "-Wall", "-Wextra", *stand_in, *sources, "-o", "micro"], folder)
+    image, place = run(["./micro"], folder).strip().split("\n")
+    assert list(map(int, image.split())) == [pixel % 256 - 128 for pixel in range(28 * 28)]
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    return NONE if place == "-1" else labels[int(place)]
+
+
+RUNNERS = {
+    "python_onnx": python,
+    "python_litert": python,
+    "service_protocol": service,
+    "service_tensorflow": service,
+    "cpp_micro": micro,
+    "python_mediapipe": mediapipe,
+    "kotlin_mediapipe": kotlin,
+    "kotlin_litert": kotlin,
+    "browser": browser,
+    "cpp_opencv": opencv,
+}
+MARKS = {browser: [pytest.mark.browser]} | {runner: [pytest.mark.slow] for runner in (mediapipe, kotlin, opencv)}
+
+
+def answers(folder):
+    return json.loads((folder / "samples" / "samples.json").read_text())["outputs"]
+
+
+@contextmanager
+def served(handler):
+    server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def stand_in_server(folder):
+    """A server that answers what Triton or TensorFlow Serving would, and nothing to a request that is not of their protocols."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+
+    def asked(array):
+        return session.run(["probabilities"], {"image": np.asarray(array, np.float32)})[0]
+
+    def inference(body):
+        [tensor] = body["inputs"]
+        assert set(body) == {"inputs"}
+        assert set(tensor) == {"name", "shape", "datatype", "data"}
+        assert (tensor["name"], tensor["datatype"]) == ("image", "FP32")
+        assert np.shape(tensor["data"]) == (np.prod(tensor["shape"]),)
+        found = asked(np.reshape(tensor["data"], tensor["shape"]))
+        output = {"name": "probabilities", "datatype": "FP32", "shape": found.shape, "data": found.ravel().tolist()}
+        return {"model_name": "lenet5-digits", "model_version": "1", "outputs": [output]}
+
+    def prediction(body):
+        assert set(body) == {"instances"}
+        return {"predictions": asked(body["instances"]).tolist()}
+
+    routes = {"/v2/models/lenet5-digits/infer": inference, "/v1/models/lenet5-digits:predict": prediction}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert self.headers["Content-Type"] == "application/json"
+            text = json.dumps(routes[self.path](body)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    return served(Handler)
+
+
+def section(text, snippet):
+    """What a card has under a snippet's heading."""
+    return re.search(rf"^### {re.escape(snippet.title)}\n(.*?)(?=^###? |\Z)", text, re.DOTALL | re.MULTILINE)[1]
+
+
+def test_what_the_card_says_is_run_is_run():
+    assert {snippet.name for snippet in SNIPPETS if snippet.tried.startswith(RUN)} == set(RUNNERS)
+
+
+def test_what_the_card_does_not_say_is_run_says_why():
+    rest = [snippet for snippet in SNIPPETS if not snippet.tried.startswith(RUN)]
+    assert [snippet.name for snippet in rest] == ["swift"]
+    assert all(snippet.tried.startswith("Not built: ") for snippet in rest)
+
+
+@pytest.mark.parametrize("threshold", ["its own", "one that no picture reaches"])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(runner, [])) for name, runner in RUNNERS.items()])
+def test_a_snippet_runs_and_answers_rightly(release, copied, name, threshold):
+    """With labels that would break a program that had them pasted in."""
+    labels = [f"{digit} \"'\\ ${{x}} <b> été" for digit in range(10)]
+    (copied / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    [snippet] = [snippet for snippet in SNIPPETS if snippet.name == name]
+    own = threshold == "its own"
+    chosen = release.threshold if own else release.threshold | {"probability": 1.1}
+    text = section(card(replace(release, threshold=chosen), SAMPLE), snippet)
+    assert snippet.tried in text
+    digit = json.loads((copied / "samples" / "samples.json").read_text())["pictures"][0]["label"]
+    right = labels[int(digit)] if name != "python_mediapipe" else digit  # its labels are inside the file
+    assert RUNNERS[name](text, copied) == (right if own else NONE)

@@ -1,0 +1,1 @@
+"""Releases in runtimes that know nothing of this project."""

@@ -1,0 +1,68 @@
+"""Environments of their own, each for a runtime that would not go together with ours, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.data.cache import cached
+
+ROOT = Path(__file__).parents[2]
+INSTALL_SECONDS = 900
+# What pip says when it found no index, and not when an index has no such version.
+UNREACHABLE = ("from versions: none", "Connection", "Temporary failure in name resolution")
+
+
+class Unreachable(Exception):
+    """No index of packages can be reached from here."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Packages in exact versions.
+
+    Args:
+        name: of its folder, before a digest of the pins.
+    """
+
+    name: str
+    pins: tuple[str, ...]
+
+    def python(self) -> Path:
+        """Its interpreter; the packages are installed the first time.
+
+        Raises:
+            Unreachable: they are not here yet, and cannot be fetched.
+            RuntimeError: an index has no such version.
+        """
+        key = "\n".join((sys.version, *self.pins))
+        return cached(f"runtimes/{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}", self._install) / "bin" / "python"
+
+    def _install(self, folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_SECONDS)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+        done = subprocess.run([*pip, *self.pins], capture_output=True, text=True, timeout=INSTALL_SECONDS)
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            reason = f"pip cannot install {', '.join(self.pins)}: {errors[0] if errors else done.stderr.strip()[-300:]}"
+            raise Unreachable(reason) if any(words in done.stderr for words in UNREACHABLE) else RuntimeError(reason)
+
+
+def pinned(package: str) -> str:
+    """`package==version` as the project's own requirements have it."""
+    text = "\n".join((ROOT / file).read_text() for file in ("requirements.txt", "requirements-serve.txt"))
+    [pin] = re.findall(rf"^{re.escape(package)}==\S+", text, re.MULTILINE)
+    return str(pin)
+
+
+NUMPY = pinned("numpy")
+MEDIAPIPE = Environment("mediapipe", ("mediapipe==1.2.2", NUMPY))
+OPENVINO = Environment("openvino", ("openvino==2026.4.0", NUMPY))
+OPENCV = Environment("opencv", ("opencv-python-headless==5.0.0.93", NUMPY))
+MICRO = Environment("micro", ("tflite-micro==0.dev20261023182759", NUMPY))
+# As on a machine that only serves: what runs a release, and no framework.
+SERVING = Environment("serving", (NUMPY, pinned("pillow"), pinned("onnxruntime"), pinned("ai-edge-litert")))
