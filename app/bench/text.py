@@ -6,6 +6,7 @@ from app.bench.figures import PASSED, Benchmark, Row
 from app.tables import table
 
 MEGABYTE = 2**20
+BUSY = 1.5  # times the processor's time, that a picture takes on one thread where others use the machine too
 
 
 def text(found: Benchmark) -> str:
@@ -58,8 +59,12 @@ def _ratios(found: Benchmark) -> list[str]:
 
 def _remarks(found: Benchmark) -> list[str]:
     machine, settings = found.machine, found.settings
+    timings = [one for row in found.rows for one in row.timings if one.threads == 1]
+    slowed = sum(one.median_ms > BUSY * one.cpu_ms for one in timings)
+    busy = f"the machine was busy: {slowed} of {len(timings)} took over {BUSY:g} times their CPU time on 1 thread; measure again"
     return [
         f"medians over {settings['rounds']} rounds of {settings['pictures']} pictures, the files in turns; "
         f"{machine['processor']}, {machine['cores']} cores",
         f"{found.metric} and agreement with Keras are the release's, of its held-out pictures; samples were answered again",
+        *([busy] if slowed else []),
     ]

@@ -22,6 +22,7 @@ WORKER = "sw.js"
 PLACEHOLDER = "/* what was built */ {}"
 SAMPLES = "samples"
 OBJECTIVE = "classification"
+LARGE = 20 * 2**20  # bytes of a model that a phone fetches only when it is chosen
 # Faithful first: the page starts with the first of them.
 PREFERRED = ("onnx", "tflite")
 
@@ -140,7 +141,8 @@ def _write_worker(site: Path) -> list[str]:
     for path in files:
         content.update(f"{path} {hashlib.sha256((site / path).read_bytes()).hexdigest()}\n".encode())
     kept = [path for path in files if path != WORKER]
-    built = json.dumps({"version": content.hexdigest()[:16], "files": kept}, indent=1)
+    later = [path for path in kept if path.startswith("model/") and (site / path).stat().st_size > LARGE]
+    built = json.dumps({"version": content.hexdigest()[:16], "files": kept, "later": later}, indent=1)
     (site / WORKER).write_text(template.replace(PLACEHOLDER, built), encoding="utf-8")
     return files
 

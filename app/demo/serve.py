@@ -7,7 +7,7 @@ import ssl
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from app.demo.certificate import Certificate
 from app.errors import UserError
@@ -42,7 +42,7 @@ HIGHEST_PORT = 65535
 class PageHandler(SimpleHTTPRequestHandler):
     """Files of the site with their right types, and nothing else: no listing of folders, no lines on the screen."""
 
-    extensions_map: ClassVar[dict[str, str]] = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}  # noqa: RUF012 - as in the base class
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds, after which a silent phone's connection is closed
 

@@ -23,6 +23,7 @@ from app.release import LABELS, labels_text
 ENTRY = "TFLITE_METADATA"
 MODEL_ID = b"TFL3"
 WEIGHTS_ALIGNMENT = 16  # bytes: kernels read several numbers at once
+GRAPH_BYTES = 2**20  # that most graphs do not need, beside the weights
 PARSER = "1.0.0"  # the first version of the schema has everything that is written here
 COLOUR_SPACES = {3: 1, 1: 2}  # RGB and grey, by channels
 AXIS_LABELS = 2  # a file that names the values on the last axis
@@ -212,7 +213,11 @@ def _entry_buffer(network: Any, schema: Any) -> Any:
 
 
 def _packed(network: Any, schema: Any) -> bytes:
-    """A model's bytes, its weights where the converter puts them: at multiples of 16, which the generated code forgets."""
+    """A model's bytes, as the generated code would write them but for two things.
+
+    Weights lie at multiples of 16, and equal scales and zero points, of which every channel has one, are written once.
+    """
+    written: dict[tuple[str, bytes], int] = {}
 
     class Aligned(schema.BufferT):  # type: ignore[misc]
         def Pack(self, builder: Any) -> int:
@@ -222,14 +227,39 @@ def _packed(network: Any, schema: Any) -> bytes:
                 schema.BufferAddData(builder, start)
             return int(schema.BufferEnd(builder))
 
+    class Shared(schema.QuantizationParametersT):  # type: ignore[misc]
+        def Pack(self, builder: Any) -> int:
+            starts = [_shared(builder, values, kind, written) for values, kind in ((self.scale, "<f4"), (self.zeroPoint, "<i8"))]
+            schema.QuantizationParametersStart(builder)
+            schema.QuantizationParametersAddScale(builder, starts[0])
+            schema.QuantizationParametersAddZeroPoint(builder, starts[1])
+            schema.QuantizationParametersAddQuantizedDimension(builder, self.quantizedDimension)
+            return int(schema.QuantizationParametersEnd(builder))
+
     network.buffers = [Aligned(buffer.data) for buffer in network.buffers]
-    builder = flatbuffers.Builder(sum(buffer.data.nbytes for buffer in network.buffers if buffer.data is not None) + 1024)
+    for tensor in (tensor for graph in network.subgraphs for tensor in graph.tensors):
+        scales = tensor.quantization
+        if scales is not None and scales.details is None and scales.min is None and scales.scale is not None:
+            tensor.quantization = Shared(
+                scale=scales.scale, zeroPoint=scales.zeroPoint, quantizedDimension=scales.quantizedDimension
+            )
+    weights = sum(buffer.data.nbytes for buffer in network.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(weights + GRAPH_BYTES)  # it doubles what is too little
     builder.Finish(network.Pack(builder), MODEL_ID)
     return bytes(builder.Output())
 
 
+def _shared(builder: Any, values: Any, kind: str, written: dict[tuple[str, bytes], int]) -> int:
+    """Where a vector starts, which is written where it was not yet."""
+    array = np.asarray(values, kind)
+    key = (kind, array.tobytes())
+    if key not in written:
+        written[key] = write_vector(builder, array, array.itemsize)
+    return written[key]
+
+
 def _with_file(model: bytes, name: str, text: str) -> bytes:
-    """A file with a ZIP archive after it, not compressed: readers of archives start at the end, readers of models at the start."""
+    """A file with a plain ZIP archive after it: readers of archives start at the end, readers of models at the start."""
     whole = io.BytesIO(model)
     with zipfile.ZipFile(whole, "a") as archive:
         entry = zipfile.ZipInfo(name, OLDEST)

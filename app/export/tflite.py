@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.export.graph import Graph, Notes
-from app.export.metadata import Description, ordered_outputs, with_metadata
+from app.export.metadata import Description, aligned, ordered_outputs, with_metadata
 from app.objectives import OBJECTIVES
 
 CALIBRATED = "per channel, {} calibration pictures"
@@ -59,7 +59,7 @@ def mcu(graph: Graph, path: Path) -> str:
     converter.representative_dataset = lambda: graph.calibrating(graph.bare.input_shape[-1])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    path.write_bytes(converter.convert())
+    path.write_bytes(aligned(converter.convert()))
     return CALIBRATED.format(len(graph.calibration))
 
 

@@ -6,7 +6,6 @@ not what the converter joins with the next one, as a convolution, its batch norm
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import keras

@@ -33,7 +33,9 @@ class FakeQuantisedKernel(keras.layers.Wrapper):  # type: ignore[misc]
         shifted = 0.0
         if self.shift is not None:
             inner = tuple(range(len(kernel.shape) - 1))
-            shifted = keras.ops.sum((kernel - rounded) * keras.ops.reshape(keras.ops.cast(self.shift, "float32"), (-1, 1)), axis=inner)
+            shifted = keras.ops.sum(
+                (kernel - rounded) * keras.ops.reshape(keras.ops.cast(self.shift, "float32"), (-1, 1)), axis=inner
+            )
             if layer.use_bias:
                 values[id(layer.bias)], shifted = layer.bias.value + shifted, 0.0
         # In a scope inside of another one, which training on JAX is, every weight has to be named.

@@ -3,8 +3,6 @@ import pytest
 from app.bench.figures import Benchmark, Row, Timing, percentile, throughput, timing
 from app.bench.text import milliseconds, text
 
-TIMING = Timing(threads=1, median_ms=2.0, p95_ms=2.5, cpu_ms=1.9, rounds_ms=(2.0,))
-
 
 def row(path, precision, *rounds_ms, runtime="LiteRT", threads=1):
     timings = (Timing(threads, sorted(rounds_ms)[len(rounds_ms) // 2], 9.0, 1.0, rounds_ms),) if rounds_ms else ()
@@ -61,6 +59,14 @@ def test_what_was_not_measured_is_a_dash_and_has_its_reason_below():
     assert lines[3].count(" - ") == 10  # load, memory, three figures twice, throughput and its batch
     assert "fp32.tflite in LiteRT: failed: " in told
     assert "medians over 5 rounds of 3 pictures, the files in turns; a processor, 2 cores" in told
+
+
+def test_a_busy_machine_is_told():
+    calm, slowed = row("calm.onnx", "fp32", 1.4), row("slowed.onnx", "fp32", 1.6)  # milliseconds, of which 1 of the processor
+    assert "busy" not in text(benchmark(calm))
+    assert "the machine was busy: 1 of 2 took over 1.5 times their CPU time on 1 thread; measure again" in text(
+        benchmark(calm, slowed)
+    )
 
 
 def test_milliseconds_have_three_digits():

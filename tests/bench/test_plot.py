@@ -67,3 +67,10 @@ def test_no_label_hides_another_or_a_line_or_leaves_the_plot():
             for other in places[:number] + places[number + 1 :]:
                 assert not place.label.overlaps(other.label)
                 assert not place.label.overlaps(other.line)
+
+
+def test_a_label_at_the_edge_stays_inside():
+    bounds = Box(0, 0, 400, 300)
+    for x, y in ((5, 150), (395, 150), (200, 295), (200, 5)):
+        (place,) = arrange([Bubble(x, y, 10, 55, 9)], bounds)
+        assert bounds.holds(place.label)

@@ -14,7 +14,8 @@ FILES = {
     "saved_model": ("saved_model", "fp32", "float32", "RGB"),
     "model-fp32.tflite": ("tflite", "fp32", "float32", "RGB"),
     "model-int8.tflite": ("tflite", "int8", "uint8", "RGB"),
-    "model-mcu.tflite": ("tflite", "int8", "int8", "grey"),
+    "model-mcu.tflite": ("tflite", "int8", "int8", "RGB"),
+    "model-grey.tflite": ("tflite", "fp32", "float32", "grey"),
     "model.onnx": ("onnx", "fp32", "float32", "RGB"),
     "model-int8.onnx": ("onnx", "int8", "float32", "RGB"),
 }

@@ -10,7 +10,7 @@ from app.demo.serve import POLICY, TYPES
 from app.errors import UserError
 from tests.demo.conftest import make_release
 
-ADDRESS = re.compile(r"""(?:src|href)="([^"]+)"|from "([^"]+)"|(?:fetch|register|URL|import)\(["`]([^"`]+)["`]""")
+ADDRESS = re.compile(r"""(?:src|href)="([^"]+)"|from "([^"]+)"|(?:fetch|register|URL|import)\(["`]([^"`]+)["`]|: "(\./[^"]+)\"""")
 
 
 def built(site):
@@ -104,6 +104,14 @@ def test_the_page_has_the_policy_that_the_server_sends(small, runtimes, tmp_path
 def test_the_service_worker_keeps_every_file_but_itself(small, runtimes, tmp_path):
     files = build(small, tmp_path / "site")
     assert sorted([*built(tmp_path / "site")["files"], "sw.js"]) == files
+
+
+def test_large_models_are_kept_only_when_they_are_chosen(small, runtimes, tmp_path, monkeypatch):
+    build(small, tmp_path / "site")
+    assert built(tmp_path / "site")["later"] == []
+    monkeypatch.setattr("app.demo.build.LARGE", len("model.onnx"))
+    build(small, tmp_path / "site")
+    assert built(tmp_path / "site")["later"] == ["model/model-fp32.tflite", "model/model-int8.onnx", "model/model-int8.tflite"]
 
 
 def test_other_content_is_another_version_and_the_same_the_same(small, runtimes, tmp_path):

@@ -281,6 +281,23 @@ def test_a_newer_page_is_offered_and_replaces_the_kept_one(browser, release, tmp
     browser.wait(READY)
 
 
+def test_a_large_model_works_without_a_network_once_it_was_chosen(browser, release, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.demo.build.LARGE", 0)
+    build(release, tmp_path / "site")
+    host = Host(tmp_path / "site")
+    kept = "caches.keys().then(([name]) => caches.open(name)).then((cache) => cache.match('model/%s')).then((found) => !!found)"
+    try:
+        browser.open(host.url)
+        browser.wait("!document.querySelector('#offline').hidden")
+        assert not browser.run(kept % "model.onnx")
+        before = classified(browser, host.url, "onnx-fp32", ["samples/00.png"])
+        browser.wait(kept % "model.onnx")
+        assert not browser.run(kept % "model-fp32.tflite")
+    finally:
+        host.off()
+    assert np.array_equal(classified(browser, host.url, "onnx-fp32", ["samples/00.png"]), before)
+
+
 def test_by_keyboard_alone_every_mode_can_be_reached(browser, host):
     browser.open(host.url)
     browser.wait(READY)

@@ -5,13 +5,14 @@ import ssl
 import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from app.cli import main
 from app.demo import certificate
 from app.demo.certificate import network_address, own_certificate
-from app.demo.serve import POLICY, open_server
+from app.demo.serve import POLICY, PageServer, open_server
 from app.errors import UserError
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
@@ -164,3 +165,38 @@ def test_flags_that_do_not_fit_are_told_in_one_line(small, flags, told, capsys):
 def test_a_release_that_is_not_there_is_told(tmp_path, capsys):
     assert main(["demo", str(tmp_path / "none")]) == 2
     assert "no release in" in capsys.readouterr().err
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], ["here:   http://localhost:", "for this machine alone; for a phone add --https"]),
+        (["--host", "0.0.0.0"], ["here:   http://", "phone:  http://192.0.2.7:", "without --https"]),
+        (["--https"], ["here:   https://", "phone:  https://192.0.2.7:", "the phone warns once"]),
+    ],
+)
+def test_the_command_prints_the_addresses_to_open_and_leaves_nothing_behind(
+    small, runtimes, tmp_path, flags, told, monkeypatch, capsys
+):
+    served = []
+
+    def stop(server):
+        folder = Path(server.RequestHandlerClass.keywords["directory"])
+        served.append((folder, server.server_address[0], (folder / "index.html").is_file()))
+        raise KeyboardInterrupt
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("CONVOY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(certificate, "network_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(PageServer, "serve_forever", stop)
+    assert main(["demo", str(small.folder), "--port", str(port), *flags]) == 0
+    printed = capsys.readouterr().out
+    for line in told:
+        assert line in printed
+    ((folder, host, built),) = served
+    assert built
+    assert host == ("0.0.0.0" if flags else "127.0.0.1")
+    assert not folder.exists()

@@ -1,6 +1,7 @@
 """The card says of every snippet what was done with it; what it says is done here."""
 
 import functools
+import hashlib
 import http.server
 import json
 import os
@@ -28,6 +29,8 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 SAMPLE = "samples/00.png"
 PATIENCE_SECONDS = 300
 KOTLIN = "kotlin-compiler@2.4.20"
+HEADERS = "@qvac/onnx@0.15.1"
+PINS = hashlib.sha256(f"{KOTLIN} {HEADERS}".encode()).hexdigest()[:12]
 NONE = "none of these"
 
 
@@ -51,6 +54,19 @@ def fetch(package, folder):
         pytest.skip(f"npm cannot install {package}: {done.stderr.strip()[-300:]}")
 
 
+@contextmanager
+def lasting_cache():
+    """What takes long to fetch outlives the session, whose own cache does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVOY_CACHE", LASTING)
+        yield
+
+
+def lasting(name, fill):
+    with lasting_cache():
+        return cached(f"snippets/{name}-{PINS}", fill)
+
+
 def block(text, language):
     [code] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     return code
@@ -70,8 +86,7 @@ def python(section, folder, interpreter=sys.executable):
 
 def mediapipe(section, folder):
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("CONVOY_CACHE", LASTING)
+        with lasting_cache():
             interpreter = MEDIAPIPE.python()
     except Unreachable as reason:
         pytest.skip(str(reason))
@@ -86,9 +101,7 @@ def service(section, folder):
 
 def kotlin(section, folder):
     needed("java")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        compiler = cached(KOTLIN.replace("@", "-"), functools.partial(fetch, KOTLIN)) / "node_modules" / "kotlin-compiler" / "lib"
+    compiler = lasting("kotlin-compiler", functools.partial(fetch, KOTLIN)) / "node_modules" / "kotlin-compiler" / "lib"
     (folder / "classifier.kt").write_text(block(section, "kotlin"), encoding="utf-8")
     files = [*(STAND_INS / "kotlin").glob("*.kt"), folder / "classifier.kt"]
     kotlinc = ["java", "-cp", compiler / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
@@ -123,13 +136,25 @@ def browser(section, folder):
         page.close()
 
 
-def opencv(section, folder):
+def cpp(section, folder):
     needed("g++")
-    if subprocess.run(["pkg-config", "--exists", "opencv4"], check=False).returncode:
-        pytest.skip("libopencv-dev is missing")
+    (folder / "onnxruntime" / "lib").mkdir(parents=True)
+    [library] = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (folder / "onnxruntime" / "lib" / name).symlink_to(library)
+    (folder / "onnxruntime" / "include").symlink_to(lasting("onnxruntime-headers", headers))
     (folder / "classify.cc").write_text(block(section, "cpp"), encoding="utf-8")
-    run(["bash", "-c", block(section, "sh")], folder)
-    return run(["./classify"], folder).strip()
+    (folder / "picture.rgb").write_bytes(Image.open(folder / SAMPLE).convert("RGB").tobytes())
+    return run(["bash", "-e", "-c", block(section, "sh")], folder).strip()
+
+
+def headers(folder):
+    """ONNX Runtime's own headers, which its wheel does not have."""
+    fetch(HEADERS, folder / "npm")
+    [found] = (folder / "npm").glob("**/include/onnxruntime/onnxruntime_cxx_api.h")
+    for header in found.parent.glob("onnxruntime_*.h"):
+        shutil.copy(header, folder)
+    shutil.rmtree(folder / "npm")
 
 
 def micro(section, folder):
@@ -159,9 +184,9 @@ RUNNERS = {
     "kotlin_mediapipe": kotlin,
     "kotlin_litert": kotlin,
     "browser": browser,
-    "cpp_opencv": opencv,
+    "cpp_onnx": cpp,
 }
-MARKS = {browser: [pytest.mark.browser]} | {runner: [pytest.mark.slow] for runner in (mediapipe, kotlin, opencv)}
+MARKS = {browser: [pytest.mark.browser]} | {runner: [pytest.mark.slow] for runner in (mediapipe, kotlin, cpp)}
 
 
 def answers(folder):

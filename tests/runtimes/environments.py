@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -52,17 +51,17 @@ class Environment:
             raise Unreachable(reason) if any(words in done.stderr for words in UNREACHABLE) else RuntimeError(reason)
 
 
-def pinned(package: str) -> str:
-    """`package==version` as the project's own requirements have it."""
-    text = "\n".join((ROOT / file).read_text() for file in ("requirements.txt", "requirements-serve.txt"))
-    [pin] = re.findall(rf"^{re.escape(package)}==\S+", text, re.MULTILINE)
-    return str(pin)
+def pins(file: str) -> dict[str, str]:
+    """`package==version` by package, as a file of the project's own requirements has them."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
+    return {line.split("==")[0]: line for line in lines if "==" in line}
 
 
-NUMPY = pinned("numpy")
+SERVED = pins("requirements-serve.txt")
+NUMPY = SERVED["numpy"]
 MEDIAPIPE = Environment("mediapipe", ("mediapipe==1.2.2", NUMPY))
 OPENVINO = Environment("openvino", ("openvino==2026.4.0", NUMPY))
 OPENCV = Environment("opencv", ("opencv-python-headless==5.0.0.93", NUMPY))
 MICRO = Environment("micro", ("tflite-micro==0.dev20261023182759", NUMPY))
 # As on a machine that only serves: what runs a release, and no framework.
-SERVING = Environment("serving", (NUMPY, pinned("pillow"), pinned("onnxruntime"), pinned("ai-edge-litert")))
+SERVING = Environment("serving", (*SERVED.values(), pins("requirements.txt")["ai-edge-litert"]))

@@ -195,7 +195,8 @@ def main() -> int:
         print("\nwithout TensorFlow and Keras:", verify_without_frameworks(release), sep="\n")
     except (RuntimeError, Unreachable) as error:
         failures.append(str(error))
-    print(*failures, sep="\n", file=sys.stderr)
+    for failure in failures:
+        print(failure, file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -1,7 +1,5 @@
 """Training for the int8 file: the arithmetic is the file's, the weights that are kept are the plain network's."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -9,14 +7,15 @@ from ai_edge_litert.interpreter import Interpreter
 from sklearn.datasets import load_digits
 
 from app.config import make_config
-from app.deploy import inference_model, main_path
+from app.deploy import inference_model
 from app.errors import UserError
 from app.export.converters import VARIANTS
 from app.export.graph import Graph
 from app.train import fit as story
 from app.train.callbacks import EpochOrder
+from app.train.devices import find_devices
 from app.train.network import build_network
-from app.train.quantisation import check_quantisable, fake_quantised
+from app.train.quantisation import fake_quantised
 from models import layers
 from models.layers.fake_quantisation import in_steps
 from models.layers.fake_quantised_kernel import rounded_kernel
@@ -276,12 +275,23 @@ def test_it_starts_from_a_run_and_a_plain_training_starts_from_it(run, train):
     assert len([line for line in said if line.startswith("5 of 5 layers start from")]) == 2
 
 
-def test_auxiliary_heads_are_trained_as_they_are(tmp_path):
+def test_auxiliary_heads_are_trained_as_they_are():
+    image = keras.Input((4, 4, 1), name="image")
+    x = keras.layers.Flatten(name="pixels")(keras.layers.Conv2D(2, 2, activation="relu", name="conv")(image))
+    heads = {name: keras.layers.Dense(3, name=name)(x) for name in ("logits", "auxiliary1")}
+    twin = fake_quantised(keras.Model(image, heads))
+    assert [layer.name for layer in imitations(twin)] == ["conv_int8", "conv_stored", "logits_int8", "logits_stored"]
+    story._compile(twin, make_config("mlp", "digits", {}), 1, find_devices(1))
+    images = np.random.default_rng(0).uniform(0, 1, (20, 4, 4, 1)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[np.arange(20) % 3]
+    told = twin.fit(images, dict.fromkeys(heads, targets), verbose=0).history
+    assert {"loss", "logits_accuracy", "auxiliary1_loss"} <= set(told)
+
+
+@pytest.mark.slow
+def test_a_network_with_heads_is_trained_and_kept_whole(tmp_path):
     flags = {"epochs": 1, "warmup": 0.0, "limit": 40, "batch_size": 20, "image_size": 17, "qat": True}
     config = make_config("googlenet", "digits", flags, {"width": 0.0625})
-    twin = fake_quantised(build_network(config, (17, 17, 1), 10))
-    assert imitations(main_path(twin))
-    assert not [layer for layer in imitations(twin) if layer.name.startswith("auxiliary")]
     run = story.fit(config, tmp_path, say_nothing, live=False)
     assert set(run.network().output) == {"logits", "auxiliary1", "auxiliary2"}
     assert "auxiliary1_loss" in run.history_file.read_text()

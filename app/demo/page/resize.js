@@ -16,7 +16,7 @@ export function weights(inputs, outputs) {
     const first = Math.max(Math.trunc(centre - width + 0.5), 0);
     const end = Math.min(Math.trunc(centre + width + 0.5), inputs);
     const heights = Array.from({ length: end - first }, (_, step) =>
-      Math.max(1 - Math.abs((step + first - centre + 0.5) * (1 / width)), 0)); // not divided: the last bit counts
+      Math.max(1 - Math.abs((step + first - centre + 0.5) * (1 / width)), 0)); // as Pillow multiplies
     const sum = heights.reduce((total, height) => total + height, 0);
     return { first, taps: Int32Array.from(heights, (height) => Math.trunc(0.5 + (height / sum) * ONE)) };
   });

@@ -10,10 +10,10 @@ const RELAXED_SIMD = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
   128, 2, 11);
 
-/** The files that this browser will ask for: LiteRT has one build of two for it. */
+/** The files to keep at once. LiteRT has one build of two for this browser; large files are kept when they are first asked for. */
 function needed() {
   const other = WebAssembly.validate(RELAXED_SIMD) ? "litert_wasm_compat_internal" : "litert_wasm_internal";
-  return ["./", ...BUILT.files.filter((path) => !path.includes(`/${other}.`))];
+  return ["./", ...BUILT.files.filter((path) => !path.includes(`/${other}.`) && !BUILT.later.includes(path))];
 }
 
 self.addEventListener("install", (event) => {
@@ -38,6 +38,11 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope)) return;
   event.respondWith((async () => {
     const cache = await caches.open(CACHE);
-    return (await cache.match(request, { ignoreSearch: true })) ?? fetch(request);
+    const kept = await cache.match(request, { ignoreSearch: true });
+    if (kept) return kept;
+    const response = await fetch(request);
+    const path = request.url.slice(self.registration.scope.length);
+    if (response.ok && BUILT.later.includes(path)) event.waitUntil(cache.put(request, response.clone()));
+    return response;
   })());
 });

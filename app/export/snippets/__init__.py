@@ -70,7 +70,7 @@ SNIPPETS = (
         ("saved_model",),
         f"{RUN} with a stand-in for the server that checks the request; not with TensorFlow Serving.",
     ),
-    Snippet("cpp_opencv", "C++: OpenCV", ("onnx-fp32",), f"{RUN}, with OpenCV 4.6."),
+    Snippet("cpp_onnx", "C++: ONNX Runtime", ONNX, f"{RUN}."),
     Snippet(
         "cpp_micro",
         "Microcontrollers: TensorFlow Lite Micro",

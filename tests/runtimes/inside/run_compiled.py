@@ -1,6 +1,7 @@
 """LiteRT's CompiledModel: FILE PICTURES ANSWERS."""
 
 import sys
+from importlib.metadata import version
 
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel
@@ -20,4 +21,4 @@ with CompiledModel.from_file(file) as model:
 stored = np.stack(found)
 # An int8 softmax is always stored with this scale.
 values = stored if stored.dtype == np.float32 else (stored.astype(np.float32) + 128) / 256
-np.savez(answers, probabilities=values, note="")
+np.savez(answers, probabilities=values, note=f"ai-edge-litert {version('ai-edge-litert')}")

@@ -15,7 +15,7 @@ with ImageClassifier.create_from_options(options) as classifier:
     for picture in np.load(pictures)["pictures"]:
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
         [head] = classifier.classify(image).classifications
-        found.append({category.category_name: category.score for category in head.categories})  # the likeliest first
+        found.append({category.category_name or "": category.score for category in head.categories})  # the likeliest first
 labels = sorted(set().union(*found))
 np.savez(
     answers,
