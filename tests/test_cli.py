@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from app.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,6 +76,12 @@ WRONG = [
     (["compare", "no/such/run"], "no run in 'no/such/run'"),
     (["export", "no/such/run"], "no run in 'no/such/run'"),
     (["verify", "no/such/release"], "no/such/release"),
+    (["rollback", "no/such/release"], "no releases in 'no/such/release'; give the folder of a name"),
+    (["benchmark", "no/such/release"], "no release in 'no/such/release'"),
+    (["benchmark", "no/such/release", "--plot", "x.pdf"], "x.pdf"),
+    (["repository", "no/such/release", "--layout", "trition", "--out", "x"], "no layout 'trition'; did you mean triton"),
+    (["repository", "no/such/release", "--layout", "triton", "--out", "x"], "no release in 'no/such/release'"),
+    (["demo", "no/such/release"], "no release in 'no/such/release'"),
     (["predict", "no/such/release", "x.png"], "no/such/release"),
     (["predict", "README.md", "x.png"], "README.md"),
     (["predict", "no/such/release", ""], "'pictures' is empty"),
@@ -124,8 +133,8 @@ def test_help_and_wrong_names_load_no_keras(arguments):
 
 def test_help_lists_every_command_and_setting():
     top, train = app("--help").stdout, app("train", "--help").stdout
-    for command in ("train", "evaluate", "compare", "export", "verify", "predict", "models", "datasets"):
-        assert command in top
+    for command in COMMANDS:
+        assert re.search(rf"^ +{command}( |$)", top, re.MULTILINE)
     for flag in ("--epochs", "--weight-decay", "--set", "--resume", "--devices", "--strict"):
         assert flag in train
 

@@ -15,8 +15,7 @@ from app.flags import whole
 if TYPE_CHECKING:
     from app.bench.engines import Array
     from app.bench.measure import Judge
-    from app.release import Artifact, Release
-    from app.runners import Outputs
+    from app.release import Release
 
 LAYOUTS = ("triton", "tfserving")
 MOST_ROUNDS, MOST_PICTURES, MOST_THREADS = 1000, 100_000, 1024
@@ -118,18 +117,10 @@ def _samples(release: Release) -> tuple[Array, Judge]:
     """The release's samples, and what tells whether a file still answers them as recorded."""
     import numpy as np
 
-    from app.export.bounds import DIFFERENCE, RECORDED
     from app.export.samples import read_answers
-    from app.export.verify import changed_answers
+    from app.export.verify import judge
     from app.images import load_picture
 
     paths, recorded = read_answers(release.folder)
-
-    def judge(artifact: Artifact, found: Outputs) -> tuple[bool, str]:
-        expected, bound = recorded[artifact.path], RECORDED[artifact.precision]
-        difference = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
-        changed = sum(int(changed_answers(found[name], expected[name], bound).sum()) for name in expected)
-        good = difference <= bound and (artifact.precision in DIFFERENCE or not changed)
-        return good, f"{len(paths)} samples, at most {difference:.1e} from its recorded answers (bound {bound:g})"
-
-    return np.stack([load_picture(release.folder / path, release.picture_shape) for path in paths]), judge
+    pictures = np.stack([load_picture(release.folder / path, release.picture_shape) for path in paths])
+    return pictures, lambda artifact, found: judge(artifact, found, recorded[artifact.path])

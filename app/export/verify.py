@@ -69,15 +69,20 @@ def _verdict(artifact: Artifact, folder: Path, pictures: Array, recorded: Output
         return Verdict(artifact.path, "not executed", f"hashes match; {artifact.runtime} is not installed here")
     except UserError as error:
         return Verdict(artifact.path, "failed", str(error))
-    found = run_pictures(runner, pictures)
-    bound = RECORDED[artifact.precision]
-    differences = {name: float(np.abs(found[name] - recorded[name]).max()) for name in recorded}
-    detail = f"{len(pictures)} samples, at most {max(differences.values()):.1e} from its recorded answers (bound {bound:g})"
-    good = all(difference <= bound for difference in differences.values())
-    if artifact.precision not in DIFFERENCE:
-        changed = sum(int(changed_answers(found[name], recorded[name], bound).sum()) for name in recorded)
-        good, detail = good and not changed, f"{detail}, {changed} other answers"
+    good, detail = judge(artifact, run_pictures(runner, pictures), recorded)
     return Verdict(artifact.path, "passed" if good else "failed", detail)
+
+
+def judge(artifact: Artifact, found: Outputs, recorded: Outputs) -> tuple[bool, str]:
+    """Whether a file answers the samples as it was recorded to, and by how much it differs."""
+    bound = RECORDED[artifact.precision]
+    difference = max(float(np.abs(found[name] - recorded[name]).max()) for name in recorded)
+    pictures = len(next(iter(recorded.values())))
+    detail = f"{pictures} samples, at most {difference:.1e} from its recorded answers (bound {bound:g})"
+    if artifact.precision in DIFFERENCE:
+        return difference <= bound, detail
+    changed = sum(int(changed_answers(found[name], recorded[name], bound).sum()) for name in recorded)
+    return difference <= bound and not changed, f"{detail}, {changed} other answers"
 
 
 def changed_answers(found: Array, recorded: Array, tie: float) -> Array:

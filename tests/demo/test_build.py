@@ -58,10 +58,7 @@ def test_every_address_is_relative_so_that_any_path_of_a_host_will_do(small, run
     named = []
     for path in files:
         if path.endswith((".html", ".js")) and not path.startswith("runtime/"):
-            text = (site / path).read_text()
-            named += re.findall(
-                r"""(?:src|href)="([^"]+)"|from "([^"]+)"|(?:fetch|register|URL|import)\(["`]([^"`]+)["`]""", text
-            )
+            named += ADDRESS.findall((site / path).read_text())
     addresses = ["".join(groups) for groups in named]
     assert len(addresses) > 25
     for address in addresses:

@@ -77,14 +77,6 @@ def test_the_samples_show_every_class(release):
     assert set(samples["outputs"]) == {file.path for file in release.files}
 
 
-@pytest.mark.parametrize("part", [1, 2])
-def test_the_snippets_of_the_card_run_and_answer_rightly(release, part):
-    snippet = (release.folder / "README.md").read_text().split("```python\n")[part].split("```")[0]
-    done = subprocess.run([sys.executable, "-c", snippet], cwd=release.folder, capture_output=True, text=True, timeout=60)
-    label = json.loads((release.folder / "samples" / "samples.json").read_text())["pictures"][0]["label"]
-    assert done.stdout.strip() == label, done.stderr
-
-
 def test_a_second_export_takes_the_next_number_and_leaves_the_first(run, tmp_path):
     said = []
     first = export(run, tmp_path, variants=ONNX, say=said.append)
@@ -303,7 +295,16 @@ def test_two_exports_at_once_take_two_numbers(run, tmp_path):
 
 
 def test_another_process_exports_the_same_bytes(run, release, tmp_path):
-    variants = ("tflite-fp32", "tflite-fp16", "tflite-dynamic", "tflite-int8", "tflite-mcu", "onnx-fp32", "onnx-fp16", "onnx-int8")
+    variants = (
+        "tflite-fp32",
+        "tflite-fp16",
+        "tflite-dynamic",
+        "tflite-int8",
+        "tflite-mcu",
+        "onnx-fp32",
+        "onnx-fp16",
+        "onnx-int8",
+    )
     start(run, tmp_path, variants, pause=0).communicate(timeout=300)
     again = find_release(tmp_path / "lenet5-digits")
     assert {file.path: file.sha256 for file in again.files} == {

@@ -22,8 +22,7 @@ from PIL import Image
 from app.data.cache import cached
 from app.export.card import card
 from app.export.snippets import RUN, SNIPPETS, operators_of
-from tests.runtimes.conftest import LASTING
-from tests.runtimes.environments import MEDIAPIPE, Unreachable
+from tests.runtimes.environments import LASTING, MEDIAPIPE, Unreachable
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 SAMPLE = "samples/00.png"

@@ -10,8 +10,7 @@ from app.repository.place import write
 from app.repository.plan import choose
 from app.repository.tfserving import tfserving
 from app.repository.triton import triton
-from tests.runtimes.conftest import LASTING
-from tests.runtimes.environments import NUMPY, Environment, Unreachable
+from tests.runtimes.environments import LASTING, NUMPY, Environment, Unreachable
 
 # Of TensorFlow Serving's client nothing but its schemas is needed, not TensorFlow, which it asks for.
 SCHEMAS = Environment(

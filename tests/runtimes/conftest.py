@@ -1,19 +1,11 @@
-"""Two networks, grey and in colour, and environments that outlast the session.
-
-The session has a cache of its own, which goes with it. Environments take minutes to fetch: they lie in the cache that the
-user has, or in the one that `CONVOY_LASTING_CACHE` names.
-"""
-
-import os
-from pathlib import Path
+"""Two networks, grey and in colour, and environments that outlast the session."""
 
 import numpy as np
 import pytest
 
-from tests.runtimes.environments import SERVING, Unreachable
+from tests.runtimes.environments import LASTING, SERVING, Unreachable
 from tests.runtimes.prove import RUNTIMES
 
-LASTING = os.environ.get("CONVOY_LASTING_CACHE") or str(Path.home() / ".cache" / "convoy")
 COLOURS = {"red": (255, 40, 40), "grün": (40, 255, 40), "light 青": (120, 160, 255)}
 DIGITS = 3
 

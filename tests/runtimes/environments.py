@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from app.data.cache import cached
 
 ROOT = Path(__file__).parents[2]
+# The session has a cache of its own, which goes with it; environments, which take minutes to fetch, lie in the user's.
+LASTING = os.environ.get("CONVOY_LASTING_CACHE") or str(Path.home() / ".cache" / "convoy")
 INSTALL_SECONDS = 900
 # What pip says when it found no index, and not when an index has no such version.
 UNREACHABLE = ("from versions: none", "Connection", "Temporary failure in name resolution")
