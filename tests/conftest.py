@@ -15,6 +15,7 @@ atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 (SCRATCH / "tfds").mkdir()
 # Before anything imports Keras; processes that tests start inherit them.
 os.environ |= {
+    "CONVOY_LASTING_CACHE": os.environ.get("CONVOY_CACHE", ""),  # for environments that take minutes to install
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CONVOY_CACHE": str(SCRATCH / "cache"),
     "TFDS_DATA_DIR": str(SCRATCH / "tfds"),

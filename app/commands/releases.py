@@ -69,9 +69,7 @@ def rollback(given: argparse.Namespace) -> None:
 def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `rollback` its flags."""
     parser.add_argument("name", metavar="NAME", help="the folder of a release's versions, as in exported/lenet5-digits")
-    parser.add_argument(
-        "--to", type=whole("--to", MOST_VERSIONS), metavar="VERSION", help="default: the one before the newest"
-    )
+    parser.add_argument("--to", type=whole("--to", MOST_VERSIONS), metavar="VERSION", help="default: the one before the newest")
 
 
 def predict(given: argparse.Namespace) -> None:
