@@ -213,9 +213,10 @@ def _entry_buffer(network: Any, schema: Any) -> Any:
 
 
 def _packed(network: Any, schema: Any) -> bytes:
-    """A model's bytes, as the generated code would write them but for two things.
+    """A model's bytes, as the generated code would write them but for three things.
 
-    Weights lie at multiples of 16, and equal scales and zero points, of which every channel has one, are written once.
+    Weights lie at multiples of 16; equal scales and zero points, of which every channel has one, are written once; and what
+    the converter joined has the name of one operation, not of all.
     """
     written: dict[tuple[str, bytes], int] = {}
 
@@ -238,6 +239,7 @@ def _packed(network: Any, schema: Any) -> bytes:
 
     network.buffers = [Aligned(buffer.data) for buffer in network.buffers]
     for tensor in (tensor for graph in network.subgraphs for tensor in graph.tensors):
+        tensor.name = tensor.name.split(b";")[0]
         scales = tensor.quantization
         if scales is not None and scales.details is None and scales.min is None and scales.scale is not None:
             tensor.quantization = Shared(

@@ -222,6 +222,22 @@ def test_weights_lie_at_multiples_of_sixteen(converted, precision, write):
     assert [data for _, data in after[: len(before)]] == [data for _, data in before]
 
 
+def test_an_integer_file_gets_smaller_and_keeps_every_scale(converted):
+    before, after = (schema.ModelT.InitFromPackedBuf(model) for model in (converted["int8"], aligned(converted["int8"])))
+    assert len(aligned(converted["int8"])) < len(converted["int8"])
+    scaled = 0
+    for ours, theirs in zip(after.subgraphs[0].tensors, before.subgraphs[0].tensors, strict=True):
+        assert ours.name and theirs.name.startswith(ours.name)
+        assert ours.quantization.quantizedDimension == theirs.quantization.quantizedDimension
+        for name in ("scale", "zeroPoint"):
+            expected = getattr(theirs.quantization, name)
+            assert (getattr(ours.quantization, name) is None) == (expected is None)
+            if expected is not None:
+                assert getattr(ours.quantization, name).tolist() == expected.tolist()
+                scaled += 1
+    assert scaled > 10
+
+
 def test_the_same_bytes_come_out_in_another_process(model, tmp_path):
     (tmp_path / "model").write_bytes(model)
     code = f"""
