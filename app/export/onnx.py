@@ -89,12 +89,29 @@ def _finish(proto: Any, notes: Notes, path: Path) -> str:
     """Writes a network with its notes, and with names that follow from its graph alone."""
     import onnx
 
+    share_constants(proto.graph)
     number_tensors(proto.graph)
     proto.graph.doc_string = ""  # names a function that is called otherwise every time
     onnx.helper.set_model_props(proto, properties(notes))
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString(deterministic=True))
     return ""
+
+
+def share_constants(graph: Any) -> None:
+    """Leaves one of equal constants: every tensor that is quantised has zero points of its own, and most are the same."""
+    import onnx
+
+    kept: dict[tuple[Any, ...], Any] = {}
+    names = {}
+    for tensor in list(graph.initializer):
+        content = tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes()
+        one = kept.setdefault(content, tensor)
+        if one is not tensor:
+            names[tensor.name] = one.name
+            graph.initializer.remove(tensor)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def number_tensors(graph: Any) -> None:
@@ -105,7 +122,7 @@ def number_tensors(graph: Any) -> None:
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     for place, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{place}"
+        node.name = f"n{place}"
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
     del graph.value_info[:]

@@ -135,7 +135,9 @@ def _is_folded(layer: Any, followers: list[Any]) -> bool:
     """Whether a layer scales the pixels of one convolution without padding, which can do it by its own weights."""
     if not isinstance(layer, keras.layers.Rescaling) or len(followers) != 1:
         return False
-    return type(followers[0]) is keras.layers.Conv2D and followers[0].padding == "valid"
+    [follower] = followers
+    adds = type(follower) is keras.layers.Conv2D and (follower.use_bias or _function(follower) is None)
+    return adds and follower.padding == "valid"
 
 
 def _function(layer: Any) -> Any:

@@ -30,17 +30,18 @@ class FakeQuantisedKernel(keras.layers.Wrapper):  # type: ignore[misc]
         kernel = keras.ops.convert_to_tensor(layer.kernel)
         rounded = rounded_kernel(kernel, 2 if isinstance(layer, keras.layers.DepthwiseConv2D) else 1)
         values = {id(weight): weight.value for weight in layer.weights} | {id(layer.kernel): rounded}
-        shifted = 0.0
-        if self.shift is not None:
-            inner = tuple(range(len(kernel.shape) - 1))
-            shifted = keras.ops.sum(
-                (kernel - rounded) * keras.ops.reshape(keras.ops.cast(self.shift, "float32"), (-1, 1)), axis=inner
-            )
-            if layer.use_bias:
-                values[id(layer.bias)], shifted = layer.bias.value + shifted, 0.0
+        more = None if self.shift is None else self._lost(kernel - rounded)
+        if more is not None and layer.use_bias:
+            values[id(layer.bias)] = values[id(layer.bias)] + more  # `+=` would change the variable
         # In a scope inside of another one, which training on JAX is, every weight has to be named.
         with keras.StatelessScope([(weight, values[id(weight)]) for weight in layer.weights]):
-            return layer.call(inputs) + shifted
+            outputs = layer.call(inputs)
+        return outputs if more is None or layer.use_bias else outputs + more
+
+    def _lost(self, difference: Any) -> Any:
+        """What a part of the kernel makes of the shift, in each output channel."""
+        each = keras.ops.reshape(keras.ops.cast(self.shift, "float32"), (-1, 1))
+        return keras.ops.sum(difference * each, axis=(0, 1, 2))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
         return self.layer.compute_output_shape(input_shape)

@@ -66,3 +66,9 @@ def test_a_saved_model_holds_its_weights_once(release, run):
     weights = sum(array.nbytes for array in run.network().get_weights())
     file = release.folder / "saved_model" / "variables" / "variables.data-00000-of-00001"
     assert weights <= file.stat().st_size <= weights * 1.05
+
+
+def test_equal_constants_of_an_onnx_file_are_there_once(release):
+    constants = onnx.load(release.folder / "model-int8.onnx").graph.initializer
+    contents = [(one.data_type, tuple(one.dims), onnx.numpy_helper.to_array(one).tobytes()) for one in constants]
+    assert len(set(contents)) == len(contents) > 20

@@ -227,7 +227,8 @@ def test_an_integer_file_gets_smaller_and_keeps_every_scale(converted):
     assert len(aligned(converted["int8"])) < len(converted["int8"])
     scaled = 0
     for ours, theirs in zip(after.subgraphs[0].tensors, before.subgraphs[0].tensors, strict=True):
-        assert ours.name and theirs.name.startswith(ours.name)
+        assert ours.name
+        assert theirs.name.startswith(ours.name)
         assert ours.quantization.quantizedDimension == theirs.quantization.quantizedDimension
         for name in ("scale", "zeroPoint"):
             expected = getattr(theirs.quantization, name)
