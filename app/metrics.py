@@ -9,6 +9,7 @@ import numpy as np
 
 CALIBRATION_BINS = 15
 RIGHT_KEPT = 0.99  # of the pictures answered rightly, that a threshold keeps
+HIGHEST = 0.99  # of thresholds: a file of integers knows steps of 1/256, and no probability nearer to 1 than one of them
 
 
 def classification(
@@ -82,7 +83,7 @@ def threshold(outputs: dict[str, np.ndarray[Any, Any]], labels: np.ndarray[Any, 
     probabilities = outputs["probabilities"].astype(np.float64)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     lowest = float(np.quantile(confidence[right], 1 - RIGHT_KEPT, method="lower")) if right.any() else 0.0
-    chosen = np.floor(lowest * 1e4) / 1e4  # a rounded one would refuse the picture that it was taken from
+    chosen = min(HIGHEST, np.floor(lowest * 1e4) / 1e4)  # a rounded one would refuse the picture that it was taken from
     return {
         "probability": float(chosen),
         "right_kept": _share(confidence[right] >= chosen),

@@ -178,8 +178,17 @@ def _open_file(path: Path) -> Network:
     runner = open_file(path, file_format)
     notes = getattr(runner, "metadata", {})
     objective = notes.get("objective", "classification")
-    classes = tuple(json.loads(notes["labels"])) if "labels" in notes else _numbers(runner, objective, path)
-    return Network(runner, OBJECTIVES[objective], classes, json.loads(notes.get("threshold", "0")))
+    if objective not in OBJECTIVES:
+        raise UserError(f"{path} is for '{objective}'; this program knows {', '.join(OBJECTIVES)}")
+    numbers = _numbers(runner, objective, path)
+    try:
+        classes = tuple(map(str, json.loads(notes["labels"]))) if "labels" in notes else numbers
+        threshold = float(json.loads(notes.get("threshold", "0")))
+    except (ValueError, TypeError):
+        raise UserError(f"{path} says of its labels or threshold what is no JSON; it is none that this program exports") from None
+    if len(classes) != len(numbers):
+        raise UserError(f"{path} has {len(classes)} labels for {len(numbers)} probabilities; export it again")
+    return Network(runner, OBJECTIVES[objective], classes, threshold)
 
 
 def _released(runner: Runner, release: Release) -> Network:

@@ -96,7 +96,8 @@ def test_among_equally_likely_classes_the_first_is_named_as_accuracy_counts_it()
 def test_an_answer_is_json_of_plain_values():
     answer = classification({"probabilities": np.array([[0.25, 0.75]], np.float32)}, ["a", "b"], 2)[0]
     assert answer == Answer((Label("b", 0.75), Label("a", 0.25)))
-    assert answer.to_json() == {"labels": ({"label": "b", "probability": 0.75}, {"label": "a", "probability": 0.25})}
+    labels = ({"label": "b", "probability": 0.75}, {"label": "a", "probability": 0.25})
+    assert answer.to_json() == {"labels": labels, "none_of_these": False}
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=lambda objective: objective.name)
@@ -104,3 +105,26 @@ def test_every_objective_measures_and_answers_its_own_outputs(objective):
     outputs = {name: np.eye(3, dtype=np.float32) for name in objective.outputs}
     assert objective.measure(outputs, np.arange(3), ["a", "b", "c"])[objective.metric] == 1
     assert len(objective.answer(outputs, ["a", "b", "c"], 2)) == 3
+
+
+def test_a_threshold_keeps_the_right_answers_of_pictures_not_trained_on():
+    right, wrong = np.linspace(0.5, 1, 1000), np.linspace(0.51, 0.8, 100)
+    likeliest = np.concatenate([right, wrong])
+    outputs = {"probabilities": np.stack([likeliest, 1 - likeliest], axis=1)}
+    found = metrics.threshold(outputs, np.repeat([0, 1], [1000, 100]))
+    assert found["probability"] == pytest.approx(0.505, abs=1e-3)
+    assert found["right_kept"] == pytest.approx(0.99, abs=2e-3)
+    assert (found["wrong_refused"], found["pictures"]) == (0.0, 1100)
+    surer = {
+        "probabilities": np.stack([np.concatenate([right / 2 + 0.5, wrong]), 1 - np.concatenate([right / 2 + 0.5, wrong])], 1)
+    }
+    assert metrics.threshold(surer, np.repeat([0, 1], [1000, 100]))["wrong_refused"] == pytest.approx(
+        (wrong < 0.7525).mean(), abs=0.02
+    )
+
+
+def test_a_threshold_stays_below_what_a_file_of_integers_can_say():
+    found = metrics.threshold({"probabilities": np.tile([1.0, 0.0], (50, 1))}, np.zeros(50, int))
+    most = {"probabilities": np.array([[255 / 256, 1 / 256]])}
+    assert not classification(most, "ab", 1, found["probability"])[0].none_of_these
+    assert classification({"probabilities": np.array([[0.9, 0.1]])}, "ab", 1, found["probability"])[0].none_of_these

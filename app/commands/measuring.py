@@ -76,7 +76,7 @@ def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
 
 def repository(given: argparse.Namespace) -> None:
     """Lays releases out for Triton, KServe or TensorFlow Serving."""
-    from app.repository.place import write
+    from app.repository.place import kept, write
     from app.repository.plan import choose
 
     if given.layout not in LAYOUTS:
@@ -95,6 +95,8 @@ def repository(given: argparse.Namespace) -> None:
 
         layout = tfserving(models, out, given.mount or MOUNT, replace=given.replace)
     written = write(layout, out, replace=given.replace)
+    for path in kept(layout, out):
+        say(f"kept:    {out / path} (it was edited, or written for other versions; --replace writes it anew)")
     for path in written:
         say(f"written: {out / path}")
     say(f"repository: {given.out}" + ("" if written else " (as it was: all of it was there already)"))

@@ -170,7 +170,7 @@ def _publish(partial: Path, site: Path, earlier: list[str], files: list[str]) ->
     if not site.exists():
         partial.rename(site)
         return
-    for path in files:
+    for path in sorted(files, key=lambda path: path == WORKER):  # last, for it tells phones that there are new ones
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (partial / path).replace(site / path)
     inside = site.resolve()

@@ -98,4 +98,6 @@ def open_server(site: Path, host: str, port: int, certificate: Certificate | Non
             raise UserError(f"--port {port} is in use on {host}; choose another one") from None
         if error.errno == errno.EACCES:
             raise UserError(f"--port {port} needs rights that you do not have; choose one from 1024 to {HIGHEST_PORT}") from None
-        raise UserError(f"--host {host} is no address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0") from None
+        raise UserError(
+            f"--host {host} is no IPv4 address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0"
+        ) from None

@@ -71,7 +71,7 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         check_operators(path)
     check_size(trial, variant, path)
     runner = open_file(path, variant.format)
-    check_names(trial, path.name, runner, run_pictures(runner, trial.pictures[:1]))
+    check_names(trial, variant, runner, run_pictures(runner, trial.pictures[:1]))
     outputs = run_pictures(runner, trial.pictures)
     artifact = Artifact(
         path=variant.path,
@@ -157,12 +157,13 @@ def check_operators(path: Path) -> None:
             raise UserError(f"{path.name} needs the operator {operator.CustomCode().decode()}, which phones do not have{NOTHING}")
 
 
-def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> None:
+def check_names(trial: Trial, variant: Variant, runner: Runner, outputs: Outputs) -> None:
     """Refuses a file whose tensors are not called and shaped as the release's contract has them.
 
     Raises:
         UserError: names the tensor.
     """
+    name = variant.path
     if runner.input_name != INPUT:
         raise UserError(f"{name} calls its input '{runner.input_name}'; it has to be '{INPUT}'{NOTHING}")
     kind = getattr(runner, "input_dtype", "float32")
@@ -175,7 +176,8 @@ def check_names(trial: Trial, name: str, runner: Runner, outputs: Outputs) -> No
     if width != len(trial.classes):
         raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes{NOTHING}; train again")
     # What is no number is told with the other differences. A file of integers rounds each class to a step of 1/256.
-    if (np.abs(probabilities.sum(axis=-1) - 1) > SUM_ERROR + width / 512).any() or (probabilities < 0).any():
+    error = SUM_ERROR + (width / 512 if variant.precision == "int8" else 0)
+    if (np.abs(probabilities.sum(axis=-1) - 1) > error).any() or (probabilities < 0).any():
         raise UserError(f"{name} gives probabilities that do not add up to 1; the softmax has to be inside{NOTHING}")
 
 

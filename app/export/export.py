@@ -200,6 +200,8 @@ def _make(graph: Graph, trial: Trial, row: Variant, place: Path, say: Callable[[
         with silenced():
             quantisation = row.write(graph, path)
             gc.collect()  # converters leave copies of the weights in cycles
+    except (OSError, MemoryError):
+        raise  # of this machine, not of the network
     except Exception as error:  # of the converters, which have no common one
         raise NotConverted(row, first_line(error)) from error
     with silenced():

@@ -58,10 +58,12 @@ def roll_back(folder: Path, to: int | None = None) -> int:
     Raises:
         UserError: there is no such version, or none before the newest.
     """
+    if not versions(folder) + versions(folder / WITHDRAWN):
+        raise UserError(f"no releases in '{folder}'; give the folder of a name, as in exported/lenet5-digits")
     with _locked(folder.parent):
         there, withdrawn = versions(folder), versions(folder / WITHDRAWN)
-        if not there + withdrawn:
-            raise UserError(f"no releases in '{folder}'; give the folder of a name, as in exported/lenet5-digits")
+        if both := sorted(set(there) & set(withdrawn)):
+            raise UserError(f"'{folder}' has version {both[0]} here and under {WITHDRAWN}/; remove one of them")
         if to is None and len(there) < 2:
             raise UserError(f"'{folder}' has no version before {there[-1] if there else 'the newest'}; nothing was changed")
         wanted = there[-2] if to is None else to

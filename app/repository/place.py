@@ -21,21 +21,25 @@ class Layout:
     Args:
         folders: of versions: the file to copy for every file inside.
         texts: files that are written for one name.
+        settings: the same, which people may edit: theirs are kept.
         indexes: files that tell of all names, and are written again when one comes.
+        newest: of names whose newest version is served, its number.
     """
 
     folders: dict[str, dict[str, Path]]
     texts: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
 
 
 def write(layout: Layout, out: Path, *, replace: bool = False) -> list[str]:
     """Writes what is not there yet, and gives the paths that were written.
 
     Args:
-        replace: what is there and differs, too.
+        replace: what is there and differs, too; versions that would be served in place of the newest are removed.
     Raises:
-        UserError: something is there and differs; then nothing is written.
+        UserError: something is there and differs, or is newer; then nothing is written.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder")
@@ -44,16 +48,26 @@ def write(layout: Layout, out: Path, *, replace: bool = False) -> list[str]:
     differing = list(_differing(layout, out))
     if differing and not replace:
         raise UserError(f"{out / differing[0]} is there already, and otherwise; give another --out, or --replace to lose it")
+    for path in _newer(layout, out):
+        if not replace:
+            raise UserError(f"{out / path} is newer, and servers would take it; remove it, or give --replace to lose it")
+        shutil.rmtree(out / path)
     written = []
     for path, files in layout.folders.items():
         if path in differing or not (out / path).exists():
             _copy(files, out / path)
             written.append(path)
-    for path, text in (layout.texts | layout.indexes).items():
-        if not _holds(out / path, text):
+    for path, text in (layout.texts | layout.settings | layout.indexes).items():
+        kept = path in layout.settings and (out / path).exists() and not replace
+        if not kept and not _holds(out / path, text):
             _write(text, out / path)
             written.append(path)
     return written
+
+
+def kept(layout: Layout, out: Path) -> list[str]:
+    """The settings in a repository that are other ones than would be written."""
+    return [path for path, text in layout.settings.items() if (out / path).exists() and not _holds(out / path, text)]
 
 
 def _differing(layout: Layout, out: Path) -> Iterator[str]:
@@ -63,6 +77,17 @@ def _differing(layout: Layout, out: Path) -> Iterator[str]:
     for path, text in layout.texts.items():
         if (out / path).exists() and not _holds(out / path, text):
             yield path
+
+
+def _newer(layout: Layout, out: Path) -> list[str]:
+    """Versions in the repository that a server would take in place of the one that is to be its newest."""
+    return [
+        f"{name}/{child.name}"
+        for name, number in layout.newest.items()
+        if (out / name).is_dir()
+        for child in sorted((out / name).iterdir())
+        if child.name.isdecimal() and int(child.name) > number
+    ]
 
 
 def _holds(file: Path, text: str) -> bool:

@@ -62,6 +62,11 @@ def choose(sources: Sequence[str | Path], every: bool = False) -> list[Model]:
     return [Model(name, _alike(list(of_name.values())), policies[name]) for name, of_name in found.items()]
 
 
+def served_newest(models: Sequence[Model]) -> dict[str, int]:
+    """The newest version of every model whose newest alone is served, by its name."""
+    return {model.name: model.newest.version for model in models if model.policy == "latest"}
+
+
 def _alike(releases: list[Release]) -> tuple[Release, ...]:
     """The releases in the order of their versions.
 

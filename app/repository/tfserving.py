@@ -11,7 +11,7 @@ from pathlib import Path
 from app.errors import UserError
 from app.release import Artifact, Release
 from app.repository.place import Layout
-from app.repository.plan import Model
+from app.repository.plan import Model, served_newest
 
 CONFIG = "models.config"
 MOUNT = "/models"  # where the server's container has its models
@@ -44,7 +44,8 @@ def tfserving(models: list[Model], out: Path, mount: str = MOUNT, *, replace: bo
             raise
         known = {}
     ours = {model.name: entry(model, mount) for model in models}
-    return Layout(folders, {}, {CONFIG: HEAD + "".join((known | ours).values()) + TAIL})
+    index = {CONFIG: HEAD + "".join((known | ours).values()) + TAIL}
+    return Layout(folders, {}, indexes=index, newest=served_newest(models))
 
 
 def saved_model(release: Release) -> Artifact:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from app.errors import UserError, unknown
 from app.release import LABELS, Artifact, Release, labels_text
 from app.repository.place import Layout
-from app.repository.plan import Model
+from app.repository.plan import Model, served_newest
 
 CONFIG = "config.pbtxt"
 FILE = "model.onnx"  # what the backend looks for in a version's folder
@@ -26,14 +26,14 @@ def triton(models: list[Model], variant: str = USUAL) -> Layout:
     Raises:
         UserError: a release has no such file.
     """
-    folders, texts = {}, {}
+    folders, texts, settings = {}, {}, {}
     for model in models:
         for release in model.releases:
             artifact = onnx_file(release, variant)
             folders[f"{model.name}/{release.version}"] = {FILE: release.folder / artifact.path}
         texts[f"{model.name}/{LABELS}"] = labels_text(model.newest.classes)
-        texts[f"{model.name}/{CONFIG}"] = config(model)
-    return Layout(folders, texts)
+        settings[f"{model.name}/{CONFIG}"] = config(model)
+    return Layout(folders, texts, settings, newest=served_newest(models))
 
 
 def onnx_file(release: Release, variant: str) -> Artifact:

@@ -136,7 +136,7 @@ def test_a_machine_without_a_network_has_no_address_there():
 def test_a_port_in_use_is_told(site):
     with serving(site) as port, pytest.raises(UserError, match=f"--port {port} is in use on 127.0.0.1; choose another one"):
         open_server(site, "127.0.0.1", port)
-    with pytest.raises(UserError, match=r"--host 192.0.2.1 is no address of this machine"):
+    with pytest.raises(UserError, match=r"--host 192.0.2.1 is no IPv4 address of this machine"):
         open_server(site, "192.0.2.1", 0)
 
 

@@ -43,5 +43,10 @@ def test_a_version_that_is_not_there_is_refused_and_nothing_is_moved(three, tmp_
     with pytest.raises(UserError, match=r"has no version before 1; nothing was changed"):
         roll_back(three)
     with pytest.raises(UserError, match=r"no releases in '.*empty'"):
-        roll_back(tmp_path / "empty")
+        roll_back(tmp_path / "deep" / "empty")
+    assert not (tmp_path / "deep").exists()
+    shutil.copytree(three / "withdrawn" / "2", three / "2")
+    with pytest.raises(UserError, match=r"has version 2 here and under withdrawn/; remove one of them"):
+        roll_back(three)
+    shutil.rmtree(three / "2")
     assert versions(three) == [1]

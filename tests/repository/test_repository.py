@@ -12,10 +12,11 @@ import onnxruntime
 import pytest
 
 from app.errors import UserError
+from app.export.place import roll_back
 from app.export.samples import read_answers
 from app.images import load_picture
 from app.release import hashes, read_release, write_release
-from app.repository.place import write
+from app.repository.place import kept, write
 from app.repository.plan import choose
 from app.repository.tfserving import entries, tfserving
 from app.repository.triton import triton
@@ -51,7 +52,7 @@ def test_a_name_means_its_newest_version_unless_one_or_all_are_asked_for(exporte
 def test_versions_may_be_listed(exported):
     (model,) = choose([exported / NAME / "2", exported / NAME / "1"])
     assert (model.numbers, model.policy) == ((1, 2), "specific")
-    assert "version_policy: { specific { versions: [ 1, 2 ] } }" in triton([model]).texts[f"{NAME}/config.pbtxt"]
+    assert "version_policy: { specific { versions: [ 1, 2 ] } }" in triton([model]).settings[f"{NAME}/config.pbtxt"]
     assert "specific { versions: 1 versions: 2 }" in tfserving([model], exported).indexes["models.config"]
 
 
@@ -162,10 +163,22 @@ def test_what_is_there_already_is_left_alone_and_what_differs_is_refused_whole(e
     assert tree(out) == sorted(before)  # not even version 2, which was not there
 
     (out / NAME / "config.pbtxt").write_text("# tuned by hand\n")
-    with pytest.raises(UserError, match=r"config.pbtxt is there already, and otherwise"):
-        write(first, out)
+    assert write(first, out) == []
+    assert kept(first, out) == [f"{NAME}/config.pbtxt"]
     assert write(other, out, replace=True) == [f"{NAME}/1", f"{NAME}/2", f"{NAME}/config.pbtxt"]
     assert hashes(out / NAME / "1" / "model.onnx") == read_release(exported / NAME / "1").file("model-int8.onnx").sha256
+
+
+@pytest.mark.parametrize("layout", [triton, tfserving])
+def test_a_version_that_was_rolled_back_is_not_left_to_be_served(exported, tmp_path, layout):
+    out = tmp_path / "repository"
+    extra = () if layout is triton else (out,)
+    write(layout(choose([exported / NAME], every=True), *extra), out)
+    roll_back(exported / NAME)
+    with pytest.raises(UserError, match=rf"{NAME}/2 is newer, and servers would take it; remove it, or give --replace"):
+        write(layout(choose([exported / NAME]), *extra), out)
+    write(layout(choose([exported / NAME]), *extra), out, replace=True)
+    assert sorted(child.name for child in (out / NAME).iterdir() if child.is_dir()) == ["1"]
 
 
 def test_leftovers_of_a_killed_process_do_not_stay(exported, tmp_path):

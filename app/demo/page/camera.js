@@ -32,6 +32,7 @@ export class Camera {
   /** Asks for the camera and shows it. Fails with a reason in words for people. */
   async start() {
     try {
+      this.stop(); // one that was asked for twice would stay on
       this.#stream = await navigator.mediaDevices.getUserMedia(WISHES);
       this.#video.srcObject = this.#stream;
       await this.#video.play();

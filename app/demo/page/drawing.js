@@ -48,7 +48,7 @@ export class Paper {
   }
 
   #begin(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return; // a second finger draws nothing
     event.preventDefault();
     this.#canvas.setPointerCapture(event.pointerId);
     this.#strokes.push([this.#point(event)]);

@@ -95,6 +95,7 @@ class Page {
       await this.#opened;
       const { probabilities, milliseconds } = await this.#network.run(pixels);
       if (turn !== this.#turn) return;
+      this.#complain("");
       this.#view.show(probabilities, truth);
       find("#time").textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
     } catch (error) {
@@ -143,8 +144,9 @@ class Page {
   }
 
   async #film() {
+    find("#start").disabled = true; // until the browser has asked
     try {
-      await this.#camera.start();
+      await this.#camera.start().finally(() => { find("#start").disabled = withoutCamera() !== ""; });
       if (this.#mode !== "camera") return void this.#camera.stop(); // left while the browser asked
       this.#arrange("filming");
       find("#freeze").textContent = "Freeze";
@@ -175,8 +177,10 @@ class Page {
     find("#check").disabled = true;
     told.textContent = "testing…";
     await this.#opened;
+    const variant = this.#variant;
     try {
-      const { right, total } = await check(this.#network, this.#variant, this.#site.shape, this.#samples);
+      const { right, total } = await check(this.#network, variant, this.#site.shape, this.#samples);
+      if (variant !== this.#variant) return void this.#check(); // another file was chosen meanwhile
       told.textContent = `${right} of ${total} as recorded`;
       told.dataset.state = right === total ? "sure" : "unsure";
     } catch (error) {

@@ -17,6 +17,7 @@ const ACTIONS = {
   },
   /** Pixels -> probabilities, and the milliseconds that the network took. */
   async run({ pixels }) {
+    if (!run) throw new Error("this file did not open; choose another one below");
     const start = performance.now();
     const probabilities = await run(pixels);
     return { probabilities, milliseconds: performance.now() - start };
