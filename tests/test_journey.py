@@ -79,11 +79,12 @@ def test_a_release_holds_every_format_and_verifies(place):
     release = place / "exported/lenet5-digits/1"
     manifest = json.loads((release / "release.json").read_text())
     assert [file["path"] for file in manifest["files"]] == [
-        "saved_model", "model-fp32.tflite", "model-fp16.tflite", "model-dynamic.tflite", "model-int8.tflite", "model.onnx",
+        "saved_model", "model-fp32.tflite", "model-fp16.tflite", "model-dynamic.tflite", "model-int8.tflite", "model-mcu.tflite",
+        "model.onnx", "model-fp16.onnx", "model-int8.onnx",
     ]  # fmt: skip
     assert manifest["input"]["shape"][1:] == [32, 32, 3]
     assert {file["path"] for file in manifest["files"] if file["input_dtype"] == "uint8"} == {"model-int8.tflite"}
-    assert app("verify", "exported/lenet5-digits", cwd=place).count("passed") == 6
+    assert app("verify", "exported/lenet5-digits", cwd=place).count("passed") == 9
 
 
 def test_evaluate_gives_the_figures_of_the_run_and_of_every_file(place):
@@ -91,7 +92,7 @@ def test_evaluate_gives_the_figures_of_the_run_and_of_every_file(place):
     rows = json.loads(app("evaluate", "runs/latest", "--json", cwd=place))
     assert [row["accuracy"] for row in rows] == [reached]
     rows = json.loads(app("evaluate", "exported/lenet5-digits", "--json", cwd=place))
-    assert len(rows) == 6
+    assert len(rows) == 9
     assert all(abs(row["accuracy"] - reached) <= 0.01 for row in rows)
 
 

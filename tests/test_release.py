@@ -28,7 +28,21 @@ def make_release(folder, classes=("cat", "dög"), version=1):
     (folder / "model.onnx").write_bytes(b"network")
     (folder / "labels.txt").write_text(labels_text(classes), encoding="utf-8")
     files = [
-        Artifact(path, kind, "fp32", "a runtime", "float32", hashes(folder / path), size(folder / path), 0.9, 1.0, 1e-7, 0.25)
+        Artifact(
+            path=path,
+            format=kind,
+            precision="fp32",
+            runtime="a runtime",
+            input_dtype="float32",
+            channels="RGB",
+            quantisation="",
+            sha256=hashes(folder / path),
+            bytes=size(folder / path),
+            metric=0.9,
+            agreement=1.0,
+            max_difference=1e-7,
+            latency_ms=0.25,
+        )
         for path, kind in (("saved_model", "saved_model"), ("model.onnx", "onnx"))
     ]
     release = Release(
@@ -43,6 +57,9 @@ def make_release(folder, classes=("cat", "dög"), version=1):
         extras={"labels.txt": hashes(folder / "labels.txt")},
         metric="accuracy",
         bounds={"fp32": 1e-4},
+        threshold={"probability": 0.5},
+        licence="",
+        left_out={},
         run={"name": "a-run", "data": {"name": "pets", "fingerprint": "f"}},
         versions={"python": "3.11"},
     )

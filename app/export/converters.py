@@ -24,6 +24,6 @@ VARIANTS = {
         Variant("tflite-mcu", "model-mcu.tflite", "tflite", "int8", tflite.mcu, optional=True),
         Variant("onnx-fp32", "model.onnx", "onnx", "fp32", onnx.fp32),
         Variant("onnx-fp16", "model-fp16.onnx", "onnx", "fp16", onnx.fp16),
-        Variant("onnx-int8", "model-int8.onnx", "onnx", "int8", onnx.int8),
+        Variant("onnx-int8", "model-int8.onnx", "onnx", "int8", onnx.int8, optional=True),
     )
 }
