@@ -138,9 +138,9 @@ def test_a_manifest_cannot_point_outside_its_release(tmp_path):
 
 def test_a_manifest_of_another_format_is_refused(tmp_path):
     release = make_release(tmp_path / "1")
-    values = release.to_json() | {"format": 2}
+    values = release.to_json() | {"format": 1}
     (tmp_path / "1" / MANIFEST).write_text(json.dumps(values | {"digest": digest(values)}))
-    with pytest.raises(UserError, match=r"another version of this program \(format 2\); export it again"):
+    with pytest.raises(UserError, match=r"another version of this program \(format 1\); export it again"):
         read_release(tmp_path / "1")
 
 
