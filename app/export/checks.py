@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,19 +143,26 @@ def check_operators(path: Path) -> None:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
     graph = model.Subgraphs(0)
     signature = graph.Tensors(graph.Inputs(0)).ShapeSignatureAsNumpy()
     if (np.asarray(signature) < 0).any():  # plain 0 where every size is fixed
         raise UserError(f"{path.name} takes {signature.tolist()}, -1 being any; phones and browsers need a fixed size{NOTHING}")
-    for place in range(model.OperatorCodesLength()):
-        operator = model.OperatorCodes(place)
-        name = names.get(max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode()), "")
+    for name, operator in operators(model):
         if name in VARIABLES:
             raise UserError(f"{path.name} has the operator {name}: its weights are missing{NOTHING}")
         if name == "CUSTOM":
             raise UserError(f"{path.name} needs the operator {operator.CustomCode().decode()}, which phones do not have{NOTHING}")
+
+
+def operators(model: Any) -> Iterator[tuple[str, Any]]:
+    """The operators that a TFLite model uses, each with the schema's name for it; empty where this schema has none."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    for place in range(model.OperatorCodesLength()):
+        operator = model.OperatorCodes(place)
+        yield names.get(max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode()), ""), operator
 
 
 def check_names(trial: Trial, variant: Variant, runner: Runner, outputs: Outputs) -> None:

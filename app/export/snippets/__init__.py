@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.export.checks import operators
 from app.export.converters import VARIANTS
 from app.release import Artifact, Release
 
@@ -132,10 +133,7 @@ def operators_of(path: Path) -> list[str]:
     """The operators of a TFLite file as TensorFlow Lite Micro calls them: CONV_2D is Conv2D."""
     from ai_edge_litert import schema_py_generated as schema
 
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    model = schema.Model.GetRootAs(path.read_bytes(), 0)
-    codes = [model.OperatorCodes(place) for place in range(model.OperatorCodesLength())]
-    used = {names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] for code in codes}
+    used = {name for name, _ in operators(schema.Model.GetRootAs(path.read_bytes(), 0))}
     return sorted(SPELT.get(name) or "".join(map(_capital, name.split("_"))) for name in used)
 
 
