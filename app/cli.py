@@ -21,6 +21,7 @@ from app.commands.releases import (
     rollback,
     verify,
 )
+from app.commands.serving import add_serve_flags, serve
 from app.commands.training import add_compare_flags, add_evaluate_flags, compare, evaluate, train
 from app.errors import UserError
 from app.flags import Parser, add_training_flags, refuse_empty
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], Callable[[argpar
     "verify": (verify, add_verify_flags),
     "rollback": (rollback, add_rollback_flags),
     "predict": (predict, add_predict_flags),
+    "serve": (serve, add_serve_flags),
     "demo": (demo, add_demo_flags),
     "benchmark": (benchmark, add_benchmark_flags),
     "repository": (repository, add_repository_flags),

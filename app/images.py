@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 PIXEL_CAP = 100_000_000  # a picture with more is taken for a decompression bomb
-TOO_LARGE = f"more than {PIXEL_CAP // 10**6} million pixels"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow's other readers stay closed to what strangers send
 GREY = (19595, 38470, 7471)  # red, green and blue in grey, of 65536: ITU-R 601 as Pillow has it
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -20,24 +19,35 @@ class UnreadablePicture(ValueError):
     """Why a picture cannot be used, in a few words."""
 
 
-def load_picture(source: str | Path | bytes, shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+class TooManyPixels(UnreadablePicture):
+    """A picture larger than is decoded."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__(f"more than {pixels / 10**6:g} million pixels")
+
+
+def load_picture(source: str | Path | bytes, shape: tuple[int, int, int], pixels: int = PIXEL_CAP) -> np.ndarray[Any, Any]:
     """A picture of any usual kind as a network takes it: turned upright, on white where it is transparent, stretched.
 
     Shapes: uint8 [H, W, C], C 1 (grey) or 3 (RGB).
+    Args:
+        pixels: that the picture may have; it is refused by its header, before it is decoded.
     Raises:
         UnreadablePicture: empty, truncated, not a picture, or too large.
     """
     height, width, channels = shape
     try:
         with _open(source) as image:
-            if image.width * image.height > PIXEL_CAP:
-                raise UnreadablePicture(TOO_LARGE)
+            if image.width * image.height > pixels:
+                raise TooManyPixels(pixels)
             # A JPEG may be decoded at 1/2, 1/4 or 1/8; twice the wanted size loses nothing that the resize keeps.
             # Both sides as long as the longer one, because the picture may lie on its side.
             image.draft(None, (2 * max(width, height),) * 2)
             plain = eight_bit(ImageOps.exif_transpose(image), channels)
     except UnreadablePicture:
         raise
+    except Image.DecompressionBombError:
+        raise TooManyPixels(pixels) from None
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
         raise UnreadablePicture(_reason(error)) from None
     return resize(plain, height, width)
@@ -98,8 +108,6 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    if isinstance(error, Image.DecompressionBombError):
-        return TOO_LARGE
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
     if "truncated" in text.lower() or "not enough image data" in text or isinstance(error, EOFError):

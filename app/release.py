@@ -17,6 +17,7 @@ MANIFEST = "release.json"
 LABELS = "labels.txt"
 WITHDRAWN = "withdrawn"  # beside the versions: what was rolled back
 AGAIN = "export it again"
+LARGEST_BATCH = 64  # pictures that a server takes in one request
 
 
 @dataclass(frozen=True)

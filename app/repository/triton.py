@@ -6,13 +6,12 @@ Source: Triton's documentation, "Model Repository" and "Model Configuration".
 from __future__ import annotations
 
 from app.errors import UserError, unknown
-from app.release import LABELS, Artifact, Release, labels_text
+from app.release import LABELS, LARGEST_BATCH, Artifact, Release, labels_text
 from app.repository.place import Layout
 from app.repository.plan import Model, served_newest
 
 CONFIG = "config.pbtxt"
 FILE = "model.onnx"  # what the backend looks for in a version's folder
-LARGEST_BATCH = 64
 PREFERRED = (8, 16, 32)
 DELAY_MICROSECONDS = 1000  # that a picture waits for others
 USUAL = "onnx-fp32"

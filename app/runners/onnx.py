@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,22 @@ import onnxruntime
 
 from app.runners import Outputs, picture_shape
 
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
 
 class OnnxRunner:
-    """An ONNX file in a session on the CPU.
+    """An ONNX file in a session; `run` may be called by several threads at once.
 
     Args:
         threads: cores for one run, 0: all.
+        providers: what runs it, the first that can: the CPU, unless a caller asks for others.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, providers: Sequence[str] = (CPU,)) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; warnings are about the optimiser
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
         image = self._session.get_inputs()[0]
         self.input_name: str = image.name
         self.input_shape = picture_shape(tuple(image.shape), path)
@@ -37,6 +41,11 @@ class OnnxRunner:
         """See `Runner`."""
         values = self._session.run(self._outputs, {self.input_name: images})
         return dict(zip(self._outputs, values, strict=True))
+
+
+def available_providers() -> list[str]:
+    """What can run a file here: a graphics card where ONNX Runtime was built for one and it is there, and the CPU."""
+    return [name for name in (CUDA, CPU) if name in onnxruntime.get_available_providers()]
 
 
 def open_file(path: Path) -> OnnxRunner:

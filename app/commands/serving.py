@@ -1,0 +1,82 @@
+"""The command that serves releases: serve."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from app.commands.screen import say
+from app.errors import UserError
+from app.flags import whole
+
+KEY = "CONVOY_API_KEY"
+
+
+def serve(given: argparse.Namespace) -> None:
+    """Answers over HTTP and gRPC: the Open Inference Protocol, and pictures straight in."""
+    from dataclasses import replace
+
+    from app.serve.peers import Peers
+    from app.serve.repository import scan
+    from app.serve.server import bound, run
+    from app.serve.settings import Limits, Settings
+
+    limits = Limits()
+    chosen = {
+        "queue": given.max_queue,
+        "deadline_seconds": given.deadline_ms and given.deadline_ms / 1000,
+        "body_bytes": given.max_body_mb and given.max_body_mb << 20,
+        "pixels": given.max_pixels_mp and given.max_pixels_mp * 10**6,
+    }
+    limits = replace(limits, **{name: value for name, value in chosen.items() if value})
+    settings = Settings(tuple(given.release), host=given.host, port=given.port, grpc_port=given.grpc_port,
+                        workers=given.workers, variant=given.variant, all_versions=given.all_versions,
+                        poll_seconds=given.poll_seconds, drain_seconds=given.drain_seconds, api_key=_key(given.api_key_file),
+                        origins=tuple(given.cors or ()), quiet=given.quiet, limits=limits)  # fmt: skip
+    scan(settings)  # what is wrong with the folders is told before anything listens
+    listener = bound(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    say(f"listening: http://{f'[{host}]' if ':' in host else host}:{port}")
+    run(settings, listener, Peers(), say)
+
+
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of `serve` its flags."""
+    parser.add_argument(
+        "release", nargs="+", metavar="RELEASE", help="exported/NAME, exported/NAME/VERSION, or a folder of names"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine alone")
+    parser.add_argument("--port", type=_port("--port"), default=8000, help="of HTTP, 0: any that is free; default: 8000")
+    parser.add_argument("--grpc-port", type=_grpc_port, default=8001, help="0: any that is free, none: no gRPC; default: 8001")
+    parser.add_argument("--workers", type=whole("--workers", 256), default=1, help="processes; default: 1")
+    parser.add_argument("--variant", default="onnx-fp32", help="onnx-fp32, onnx-fp16, onnx-int8; default: onnx-fp32")
+    parser.add_argument("--all-versions", action="store_true", help="serve every version of a name; default: the newest")
+    parser.add_argument("--max-queue", type=whole("--max-queue", 10**6), help="pictures that may wait for a model")
+    parser.add_argument("--deadline-ms", type=whole("--deadline-ms", 3_600_000), help="after which a request is given up")
+    parser.add_argument("--max-body-mb", type=whole("--max-body-mb", 1024), help="of one request")
+    parser.add_argument("--max-pixels-mp", type=whole("--max-pixels-mp", 1000), help="millions of pixels of one picture")
+    parser.add_argument("--poll-seconds", type=float, default=2.0, help="between looks for new versions, 0: none; default: 2")
+    parser.add_argument("--drain-seconds", type=float, default=1.0, help="from not ready to not listening; default: 1")
+    parser.add_argument("--api-key-file", metavar="FILE", help=f"holds the key that clients have to give; or set {KEY}")
+    parser.add_argument("--cors", nargs="+", metavar="ORIGIN", help="web pages of these hosts may call; '*': all")
+    parser.add_argument("--quiet", action="store_true", help="log what goes wrong alone")
+
+
+def _port(flag: str):  # type: ignore[no-untyped-def]
+    read = whole(flag, 65535)
+    return lambda text: 0 if text == "0" else read(text)
+
+
+def _grpc_port(text: str) -> int | None:
+    port: int | None = None if text == "none" else _port("--grpc-port")(text)
+    return port
+
+
+def _key(file: str | None) -> str:
+    key = Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get(KEY, "")
+    if file and not key:
+        raise UserError(f"--api-key-file {file} is empty; write the key into it")
+    if not key.isascii():
+        raise UserError("the API key has letters that a header cannot hold; use ASCII")
+    return key

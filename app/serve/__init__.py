@@ -1,0 +1,1 @@
+"""The inference service: releases behind HTTP and gRPC, in processes that hold neither TensorFlow nor Keras."""

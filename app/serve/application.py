@@ -1,0 +1,147 @@
+"""The ASGI application: finds the way in, checks keys, tells errors as sentences, and notes what happened.
+
+Source: the ASGI specification, "HTTP & WebSocket ASGI Message Format".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hmac
+import re
+import time
+import zlib
+from itertools import count
+from os import getpid
+from typing import Any
+
+from app.serve.http import Headers, Receive, Request, Response, Route, Send, json_response
+from app.serve.refusal import Refusal
+from app.serve.service import Service
+
+COMPRESSED_BYTES = 1024  # an answer shorter than this is not worth packing
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+def refused(refusal: Refusal) -> Response:
+    """A refusal as clients of the protocol parse it."""
+    headers = [] if refusal.retry_after_seconds is None else [(b"retry-after", b"%d" % refusal.retry_after_seconds)]
+    if refusal.allowed:
+        headers.append((b"allow", refusal.allowed.encode()))
+    return json_response({"error": refusal.message}, refusal.status, headers)
+
+
+class Application:
+    """The ASGI application.
+
+    Args:
+        routes: the first that fits answers.
+    """
+
+    def __init__(self, service: Service, routes: tuple[Route, ...]) -> None:
+        self._service = service
+        self._routes = [(route, route.pattern()) for route in routes]
+        self._known: dict[tuple[str, str], tuple[Route, dict[str, str]]] = {}
+        self._numbers = count(1)
+        self._prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-"
+        self._key = service.settings.api_key.encode()
+        self.answered: dict[tuple[str, int], int] = {}  # by route and status
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        began = time.perf_counter()
+        service = self._service
+        request = Request(scope["method"], scope["path"], scope["query_string"], dict(scope["headers"]), receive, service)
+        number = request.headers.get(b"x-request-id", b"")
+        if not REQUEST_ID.fullmatch(number):
+            number = f"{self._prefix}{next(self._numbers)}".encode()
+        label = "none"
+        try:
+            route, names = self._route(request)
+            label = route.path
+            if self._key and not route.open:
+                self._check_key(request)
+            response = await route.handler(request, **names)
+        except Refusal as refusal:
+            response = refused(refusal)
+        except asyncio.CancelledError:  # the client left, or the service ends
+            self._note(request, label, 499, number, began, scope)
+            return
+        except Exception as error:  # ours; the client gets a number to ask us about
+            service.log.error("a request failed by a fault of the service", request_id=number.decode(), reason=repr(error))
+            response = refused(Refusal(500, f"the service failed; its log has more under {number.decode()}"))
+        finally:
+            service.receiving_bytes -= request.held_bytes
+        body, headers = self._packed(request, response)
+        headers += [(b"content-type", response.content_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", number)]
+        if service.draining:
+            headers.append((b"connection", b"close"))
+        if service.settings.origins:
+            headers += self._cross_origin(request)
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._note(request, label, response.status, number, began, scope)
+
+    def _route(self, request: Request) -> tuple[Route, dict[str, str]]:
+        method = "GET" if request.method == "HEAD" else request.method
+        if known := self._known.get((method, request.path)):
+            return known
+        fitting = [(route, found) for route, pattern in self._routes if (found := pattern.fullmatch(request.path))]
+        if not fitting:
+            raise Refusal(404, f"there is nothing at {request.path[:200]}; /docs lists what there is")
+        for route, found in fitting:
+            if route.method == method:
+                if len(self._known) > 1000:  # paths come from strangers
+                    self._known.clear()
+                return self._known.setdefault((method, request.path), (route, found.groupdict()))
+        allowed = sorted({route.method for route, _ in fitting})
+        if request.method == "OPTIONS":
+            return Route("OPTIONS", fitting[0][0].path, _options, open=True), {"allowed": ", ".join(allowed)}
+        raise Refusal(405, f"{request.method} is not answered here; {', '.join(allowed)} is", allowed=", ".join(allowed))
+
+    def _check_key(self, request: Request) -> None:
+        kind, _, token = request.headers.get(b"authorization", b"").partition(b" ")
+        given = token.strip() if kind.lower() == b"bearer" else request.headers.get(b"x-api-key", b"")
+        if not hmac.compare_digest(given, self._key):
+            raise Refusal(401, "the key is missing or wrong; give it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'")
+
+    def _packed(self, request: Request, response: Response) -> tuple[bytes, Headers]:
+        accepted = request.headers.get(b"accept-encoding")
+        if accepted is None or len(response.body) < COMPRESSED_BYTES:
+            return response.body, response.headers
+        if b"gzip" in accepted:
+            return gzip.compress(response.body, 1), [
+                *response.headers,
+                (b"content-encoding", b"gzip"),
+                (b"vary", b"accept-encoding"),
+            ]
+        if b"deflate" in accepted:
+            return zlib.compress(response.body, 1), [*response.headers, (b"content-encoding", b"deflate")]
+        return response.body, response.headers
+
+    def _cross_origin(self, request: Request) -> Headers:
+        origins, origin = self._service.settings.origins, request.headers.get(b"origin", b"")
+        if "*" not in origins and origin.decode("latin-1") not in origins:
+            return [(b"vary", b"origin")]
+        headers = [(b"access-control-allow-origin", b"*" if "*" in origins else origin), (b"vary", b"origin")]
+        headers.append((b"access-control-expose-headers", b"x-request-id, retry-after, inference-header-content-length"))
+        if request.method == "OPTIONS":
+            headers.append((b"access-control-allow-methods", b"GET, POST"))
+            headers.append((b"access-control-allow-headers", request.headers.get(b"access-control-request-headers", b"*")))
+            headers.append((b"access-control-max-age", b"600"))
+        return headers
+
+    def _note(self, request: Request, label: str, status: int, number: bytes, began: float, scope: dict[str, Any]) -> None:
+        key = (label, status)
+        self.answered[key] = self.answered.get(key, 0) + 1
+        served, client = request.served, scope["client"]
+        self._service.log.request(status, {
+            "request_id": number.decode("latin-1"), "method": request.method, "path": request.path[:200],
+            "ms": round((time.perf_counter() - began) * 1000, 3), "client": client[0] if client else "",
+            "model": served.name if served else "", "version": served.version if served else "",
+        })  # fmt: skip
+
+
+async def _options(request: Request, allowed: str) -> Response:
+    del request
+    return Response(status=204, headers=[(b"allow", f"{allowed}, OPTIONS".encode())])

@@ -1,0 +1,69 @@
+"""Lines of JSON on stderr: one for every request and every thing that happens to the service."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+FLUSH_BYTES = 16 * 2**10
+INFO, WARNING, ERROR = "info", "warning", "error"
+
+
+class Log:
+    """Writes what happens; requests' lines are gathered and written together, because each would cost a system call.
+
+    Args:
+        quiet: leave out what is as it should be.
+        write: takes the lines' bytes.
+    """
+
+    def __init__(self, quiet: bool = False, write: Callable[[bytes], object] | None = None) -> None:
+        self._quiet = quiet
+        self._write = write or _to_stderr
+        self._lines: list[bytes] = []
+        self._bytes = 0
+
+    def info(self, event: str, **values: Any) -> None:
+        """Something as it should be."""
+        if not self._quiet:
+            self._event(INFO, event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        """Something that the service can live with."""
+        self._event(WARNING, event, values)
+
+    def error(self, event: str, **values: Any) -> None:
+        """Something that somebody should look at."""
+        self._event(ERROR, event, values)
+
+    def request(self, status: int, values: dict[str, Any]) -> None:
+        """A request's line, which waits for others; those that went wrong are written though the log is quiet."""
+        level = INFO if status < 400 else WARNING if status < 500 or status in (503, 504) else ERROR
+        if self._quiet and level == INFO:
+            return
+        line = orjson.dumps({"time": round(time.time(), 6), "level": level, "event": "request", "status": status} | values,
+                            option=orjson.OPT_APPEND_NEWLINE)  # fmt: skip
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes > FLUSH_BYTES or level == ERROR:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the lines that wait."""
+        if self._lines:
+            lines, self._lines, self._bytes = b"".join(self._lines), [], 0
+            self._write(lines)
+
+    def _event(self, level: str, event: str, values: dict[str, Any]) -> None:
+        self.flush()
+        values = {"time": round(time.time(), 6), "level": level, "event": event} | values
+        self._write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _to_stderr(lines: bytes) -> None:
+    sys.stderr.buffer.write(lines)
+    sys.stderr.buffer.flush()

@@ -1,0 +1,30 @@
+"""The processes that serve the same: one alone, or several that a supervisor keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Answer = Callable[[str, str], Awaitable[Any]]
+
+
+class Peers:
+    """A process on its own: what all are asked, it answers.
+
+    Args:
+        answer: action and name to what this process says; set by the service.
+    """
+
+    answer: Answer
+
+    @property
+    def complete(self) -> bool:
+        """Whether all processes live and have loaded what they serve."""
+        return True
+
+    def ready(self) -> None:
+        """This process has loaded what it serves."""
+
+    async def ask(self, action: str, name: str = "") -> list[Any]:
+        """What every process answers."""
+        return [await self.answer(action, name)]

@@ -1,0 +1,149 @@
+"""Pictures straight in: a file as the body, a form, or TensorFlow Serving's instances; labels and probabilities out.
+
+Source: TensorFlow Serving's documentation, "RESTful API" (predict).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import numpy as np
+import orjson
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import FormParser, parse_options_header
+
+from app.images import TooManyPixels, UnreadablePicture, load_picture
+from app.release import LARGEST_BATCH
+from app.runners import Outputs
+from app.serve.http import Request, Response, json_response
+from app.serve.refusal import Refusal, malformed, too_large
+from app.serve.served import Served
+from app.serve.tensors import Array, from_numbers, shortened
+
+TOP = 5
+LARGE_BYTES = 2**18  # JSON longer than this is read in a thread
+FORM, JSON = "multipart/form-data", "application/json"
+
+
+async def predict(request: Request, model: str, version: str = "") -> Response:
+    """Answers for the pictures in a body, whatever way they come."""
+    service = request.service
+    served = request.served = service.find(model, version)
+    pictures = 0
+    async with service.counted(served, lambda: pictures):
+        kind, options = parse_options_header(request.headers.get(b"content-type", b""))
+        form, body = kind.decode("latin-1").lower(), await request.body()
+        top = _top(request)
+        if form == JSON or (not form and body[:1] == b"{"):
+            images = await service.in_thread(instances, body, served, service.settings.limits.pixels)
+            pictures = len(images)
+            return json_response({"predictions": _predictions(await served.infer(images))})
+        names, images = await service.in_thread(
+            _pictures, body, form == FORM, options.get(b"boundary", b""), served, service.settings.limits.pixels
+        )
+        pictures = len(images)
+        answers = served.answers(await served.infer(images), top)
+    told = [
+        {"model": served.name, "version": served.version} | ({"file": name} if form == FORM else {}) | answer.to_json()
+        for name, answer in zip(names, answers, strict=True)
+    ]
+    return json_response(told[0] if len(told) == 1 else {"predictions": told})
+
+
+def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: int) -> tuple[list[str], Array]:
+    """Names and pictures of a form, or of a body that is one picture."""
+    if not form and not body:
+        raise malformed("the body is empty; send a picture, as curl does with --data-binary @picture.jpg")
+    files = parts(body, boundary) if form else [("", body)]
+    if not files:
+        raise malformed("the form has no file; a picture comes as one of its files")
+    if len(files) > LARGEST_BATCH:
+        raise too_large(f"{len(files)} pictures in one request; {served.name} takes {LARGEST_BATCH}")
+    return [name for name, _ in files], _decoded(files, served.picture_shape, pixels)
+
+
+def instances(body: bytes, served: Served, pixels: int) -> Array:
+    """The pictures of TensorFlow Serving's `instances`: nested numbers in 0..255, or files in base64 as {"b64": ...}.
+
+    Shapes: float32 or uint8 [N, H, W, C].
+    Raises:
+        Refusal: says what is wrong with them.
+    """
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed(f"the body is no JSON: {error}") from None
+    rows = values.get("instances") if isinstance(values, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise malformed("the body has no list of 'instances'; each is a picture's numbers, or {\"b64\": its file in base64}")
+    if len(rows) > LARGEST_BATCH:
+        raise too_large(f"{len(rows)} pictures in one request; {served.name} takes {LARGEST_BATCH}")
+    # A row may name its one input, as in {"image": ...}.
+    rows = [row[served.input_name] if isinstance(row, dict) and list(row) == [served.input_name] else row for row in rows]
+    if all(isinstance(row, dict) for row in rows):
+        return _decoded([("", _base64(row)) for row in rows], served.picture_shape, pixels)
+    return from_numbers(rows, "FP32", (len(rows), *served.picture_shape))
+
+
+def parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
+    """Names and contents of the files in a form.
+
+    Raises:
+        Refusal: it is no form.
+    """
+    found: list[tuple[str, bytes]] = []
+
+    def keep(file: Any) -> None:
+        if len(found) <= LARGEST_BATCH:  # one more than is taken tells that there are too many
+            file.file_object.seek(0)
+            found.append(((file.file_name or b"").decode("utf-8", "replace"), file.file_object.read()))
+        file.close()
+
+    if not boundary:
+        raise malformed("the form has no boundary")
+    parser = FormParser(FORM, None, keep, boundary=boundary, config={"MAX_MEMORY_FILE_SIZE": 2**62})
+    try:
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise malformed(f"the body is no form: {shortened(error)}") from None
+    return found
+
+
+def _decoded(files: list[tuple[str, bytes]], shape: tuple[int, int, int], pixels: int) -> Array:
+    """uint8 [N, H, W, C]."""
+    pictures = []
+    for name, file in files:
+        try:
+            pictures.append(load_picture(file, shape, pixels))
+        except UnreadablePicture as error:
+            place = f"'{shortened(name)}'" if name else "the picture"
+            raise Refusal(413 if isinstance(error, TooManyPixels) else 400, f"{place} cannot be used: {error}") from None
+    return np.stack(pictures)
+
+
+def _base64(row: dict[str, Any]) -> bytes:
+    text = row.get("b64")
+    if not isinstance(text, str) or len(row) != 1:
+        raise malformed('an instance is neither a picture\'s numbers nor {"b64": its file in base64}')
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise malformed("the 'b64' of an instance is no base64") from None
+
+
+def _predictions(outputs: Outputs) -> list[Any]:
+    """As TensorFlow Serving has them: a list of the one output, or an object by name for several."""
+    if len(outputs) == 1:
+        [values] = outputs.values()
+        return list(values)
+    return [{name: values[row] for name, values in outputs.items()} for row in range(len(next(iter(outputs.values()))))]
+
+
+def _top(request: Request) -> int:
+    given = request.query.get("top", [str(TOP)])[-1]
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= 1000):
+        raise malformed(f"top={shortened(given)} is no number of classes from 1 to 1000")
+    return int(given)

@@ -1,0 +1,233 @@
+"""The releases that are served: found in folders, loaded aside, swapped in, and let go after their last answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import UserError
+from app.release import MANIFEST, find_release, read_release, versions
+from app.serve.log import Log
+from app.serve.refusal import Refusal, malformed
+from app.serve.served import Served, prepare
+from app.serve.settings import Settings
+
+READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
+Stamp = tuple[int, int]  # of a manifest: its inode and time
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version in a folder."""
+
+    name: str
+    number: int
+    folder: Path
+
+    def stamp(self) -> Stamp:
+        """Changes when the manifest is another one."""
+        status = (self.folder / MANIFEST).stat()
+        return status.st_ino, status.st_mtime_ns
+
+
+class Repository:
+    """What is served under which name and version. Used in the event loop; loading happens in a thread.
+
+    Args:
+        settings: where the releases lie, and which of their versions are served.
+    """
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings, self._log = settings, log
+        self._served: dict[str, dict[int, Served]] = {}
+        self._unloaded: set[str] = set()
+        self._refused: dict[Path, tuple[Stamp, str]] = {}  # what could not be loaded, and is not tried again as it is
+        self._busy = asyncio.Lock()
+        self.complete = False  # whether what was asked for at the start is loaded
+
+    async def open(self) -> None:
+        """Loads all that the sources hold.
+
+        Raises:
+            UserError: one of them is no release, or was altered.
+        """
+        async with self._busy:
+            for name, found in scan(self._settings).items():
+                for one in found:
+                    await self._load(name, one)
+            self.complete = True
+
+    async def follow(self) -> None:
+        """Serves what came into the folders since, and lets go what left; what cannot be loaded is logged and left."""
+        async with self._busy:
+            try:
+                wanted = scan(self._settings)
+            except (UserError, OSError) as error:
+                self._log.warning("the folders cannot be read", reason=str(error))
+                return
+            for name, found in wanted.items():
+                if name not in self._unloaded:
+                    await self._follow(name, found)
+
+    async def load(self, name: str) -> None:
+        """Loads a name anew from its folder, beside what is served until then.
+
+        Raises:
+            Refusal: there is no such release, or it was altered.
+        """
+        async with self._busy:
+            try:
+                found = scan(self._settings).get(name)
+                if not found:
+                    raise malformed(f"there is no release '{name}' in the folders that are served")
+                for one in found:
+                    await self._load(name, one)
+            except UserError as error:
+                raise malformed(str(error)) from None
+            self._unloaded.discard(name)
+            self._leave(name, {one.number for one in found})
+
+    async def unload(self, name: str) -> None:
+        """Serves a name no more, until it is loaded again.
+
+        Raises:
+            Refusal: it is not known.
+        """
+        async with self._busy:
+            if name not in self._served and name not in self._unloaded:
+                raise self._missing(name)
+            self._unloaded.add(name)
+            self._leave(name, set())
+
+    def find(self, name: str, version: str = "") -> Served:
+        """What answers for a name: its newest version, unless one is asked for.
+
+        Raises:
+            Refusal: nothing does.
+        """
+        numbers = self._served.get(name)
+        if not numbers:
+            if name in self._unloaded or not self.complete:
+                raise Refusal(503, f"'{name}' is not loaded{'' if self.complete else ' yet'}", 1)
+            raise self._missing(name)
+        if not version:
+            return next(reversed(numbers.values()))
+        if version.isdecimal() and int(version) in numbers:
+            return numbers[int(version)]
+        raise Refusal(404, f"'{name}' has no version {version}; there is: {', '.join(map(str, numbers))}")
+
+    def versions(self, name: str) -> list[str]:
+        """The served versions of a name, in their order."""
+        return [str(number) for number in self._served.get(name, ())]
+
+    def all(self) -> Iterator[Served]:
+        """Every version that is served."""
+        return (served for numbers in self._served.values() for served in numbers.values())
+
+    def index(self) -> list[dict[str, str]]:
+        """Every version that is served or was given up, and why, as Triton tells it."""
+        rows = [{"name": one.name, "version": one.version, "state": READY, "reason": ""} for one in self.all()]
+        rows += [{"name": name, "version": "", "state": UNAVAILABLE, "reason": "unloaded"} for name in sorted(self._unloaded)]
+        for folder, (_, reason) in self._refused.items():
+            rows.append({"name": folder.parent.name, "version": folder.name, "state": UNAVAILABLE, "reason": reason})
+        return rows
+
+    def tend(self) -> None:
+        """Replaces slots that died."""
+        for served in self.all():
+            if replaced := served.scheduler.revive():
+                self._log.error("slots died and were replaced", model=served.name, slots=replaced)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that was asked for is there and can answer."""
+        return self.complete and all(served.scheduler.alive for served in self.all())
+
+    def close(self) -> None:
+        """Takes no more pictures; what waits is still answered."""
+        for served in self.all():
+            served.close()
+
+    async def _follow(self, name: str, found: list[Found]) -> None:
+        served = self._served.get(name, {})
+        for one in found:
+            known = self._refused.get(one.folder)
+            try:
+                if one.number not in served and (known is None or known[0] != one.stamp()):
+                    await self._load(name, one)
+            except (UserError, OSError) as error:  # OSError: it left while it was looked at
+                self._log.error("a version cannot be served", model=name, version=one.number, reason=str(error))
+        numbers = {one.number for one in found}
+        if numbers <= set(self._served.get(name, ())):
+            self._leave(name, numbers)
+
+    async def _load(self, name: str, found: Found) -> None:
+        """The version, ready, then in its place; what was there lives on until its last answer."""
+        stamp = found.stamp()
+        self._refused.pop(found.folder, None)
+        try:
+            release = await asyncio.to_thread(read_release, found.folder)
+            prepared = await asyncio.to_thread(prepare, release, self._settings)
+        except UserError as error:
+            self._refused[found.folder] = (stamp, str(error))
+            raise
+        numbers = self._served.get(name, {})
+        replaced = numbers.get(found.number)
+        ready = Served(prepared, self._settings)
+        self._served[name] = dict(sorted((numbers | {found.number: ready}).items()))
+        if replaced:
+            replaced.close()
+        tuning = prepared.tuning
+        self._log.info(
+            "loaded", model=name, version=found.number, file=prepared.artifact.path, batch=tuning.batch, inline=tuning.inline,
+            picture_ms=round(tuning.picture_seconds * 1000, 4),
+        )  # fmt: skip
+
+    def _leave(self, name: str, numbers: set[int]) -> None:
+        """Serves no other versions of the name than these."""
+        served = self._served.get(name, {})
+        for number in [number for number in served if number not in numbers]:
+            served.pop(number).close()
+            self._log.info("unloaded", model=name, version=number)
+        if not served:
+            self._served.pop(name, None)
+
+    def _missing(self, name: str) -> Refusal:
+        known = ", ".join(sorted(self._served)) or "none"
+        return Refusal(404, f"there is no model '{name}'; there is: {known}")
+
+
+def scan(settings: Settings) -> dict[str, list[Found]]:
+    """The versions that are to be served, by name, in the order of their numbers.
+
+    Raises:
+        UserError: a source holds no release, or two hold the same version.
+    """
+    wanted: dict[str, dict[int, Found]] = {}
+    for source in settings.sources:
+        for one in _versions(Path(source), settings.all_versions):
+            other = wanted.setdefault(one.name, {}).setdefault(one.number, one)
+            if other.folder.resolve() != one.folder.resolve():
+                raise UserError(f"{one.folder} and {other.folder} are both {one.name} version {one.number}; give one of them")
+    return {name: [found for _, found in sorted(numbers.items())] for name, numbers in wanted.items()}
+
+
+def _versions(folder: Path, every: bool) -> list[Found]:
+    """What a source means: a version, a name, or a folder of names."""
+    if (folder / MANIFEST).is_file():
+        release = read_release(folder)
+        return [Found(release.name, release.version, folder)]
+    names = [folder] if versions(folder) else sorted(child for child in _children(folder) if versions(child))
+    if not names:
+        find_release(folder)  # says what is wrong with it
+    return [
+        Found(read_release(name / str(number)).name, number, name / str(number))
+        for name in names
+        for number in (versions(name) if every else versions(name)[-1:])
+    ]
+
+
+def _children(folder: Path) -> list[Path]:
+    return [child for child in folder.iterdir() if child.is_dir()] if folder.is_dir() else []

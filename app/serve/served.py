@@ -1,0 +1,138 @@
+"""A version of a release, ready to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app.answers import Answer
+from app.errors import UserError, unknown
+from app.objectives import OBJECTIVES
+from app.release import LARGEST_BATCH, Artifact, Release, check_artifact, check_extras
+from app.runners import Outputs
+from app.runners.onnx import CPU, OnnxRunner, available_providers
+from app.serve.refusal import malformed
+from app.serve.scheduler import Scheduler
+from app.serve.settings import Settings
+from app.serve.statistics import Statistics
+from app.serve.tuning import Tuning, tune
+
+PLATFORM = "onnxruntime_onnx"
+FLOAT, BYTE = "FP32", "UINT8"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A release that was checked, loaded and run; made in a thread, because it takes its time.
+
+    Args:
+        slots: how many batches may run at once.
+    """
+
+    release: Release
+    artifact: Artifact
+    runner: OnnxRunner
+    tuning: Tuning
+    slots: int
+
+
+def prepare(release: Release, settings: Settings) -> Prepared:
+    """Checks the release's hashes, loads its file and warms it up.
+
+    Raises:
+        UserError: a file is missing or altered, or there is none of the variant.
+    """
+    files = {f"{file.format}-{file.precision}": file for file in release.files if file.format == "onnx"}
+    if settings.variant not in files:
+        if not files:
+            raise UserError(f"{release.folder} has no ONNX file, which the service runs; export it with --variants onnx-fp32")
+        raise unknown("variant", settings.variant, files, f"in {release.folder}")
+    artifact = files[settings.variant]
+    check_artifact(release, artifact)
+    check_extras(release)
+    providers = available_providers()
+    on_card = providers[0] != CPU
+    # On the CPU a run takes one core, and there are as many at once as cores: batches of different requests do not wait for
+    # each other, and threads of one run do not spin while they wait.
+    runner = OnnxRunner(release.folder / artifact.path, 1, providers)
+    tuning = tune(runner.run, runner.input_shape)
+    return Prepared(release, artifact, runner, tuning, 1 if on_card else settings.slots)
+
+
+class Served:
+    """What answers for a version. Made and used in the event loop.
+
+    Args:
+        prepared: what runs; it is gone when the last request that holds this is answered.
+    """
+
+    def __init__(self, prepared: Prepared, settings: Settings) -> None:
+        release = prepared.release
+        self.release = release
+        self.name, self.version = release.name, str(release.version)
+        self.objective = OBJECTIVES[release.objective]
+        self.picture_shape = prepared.runner.input_shape
+        self.input_name = prepared.runner.input_name
+        self.output_shapes = {output["name"]: [-1, *output["shape"][1:]] for output in release.outputs}
+        self.tuning = prepared.tuning
+        self.slots = prepared.slots
+        self.statistics = Statistics()
+        self.deadline_seconds = settings.limits.deadline_seconds
+        self.scheduler = Scheduler(
+            self.name, prepared.runner.run, prepared.tuning, prepared.slots, settings.limits.queue, self.statistics
+        )
+
+    async def infer(self, images: np.ndarray[Any, Any], seconds: float | None = None) -> Outputs:
+        """The outputs by name.
+
+        Shapes: uint8 or float32 [N, H, W, C] in 0..255 -> float32 [N, ...] each.
+        Args:
+            seconds: that the caller waits, if less than the service's own deadline.
+        Raises:
+            Refusal: too many pictures, the queue is full, or the time was over.
+        """
+        if not 1 <= len(images) <= LARGEST_BATCH:
+            raise malformed(f"{len(images)} pictures in one request; {self.name} takes 1 to {LARGEST_BATCH}")
+        limit = self.deadline_seconds
+        return await self.scheduler.submit(images, limit if seconds is None else min(seconds, limit))
+
+    def answers(self, outputs: Outputs, top: int) -> list[Answer]:
+        """What people are told of every picture."""
+        release = self.release
+        return self.objective.answer(outputs, release.classes, top, release.threshold.get("probability", 0.0))
+
+    def metadata(self, versions: list[str]) -> dict[str, Any]:
+        """Names, types and shapes, as the Open Inference Protocol tells them.
+
+        Args:
+            versions: of this name that are served.
+        """
+        return {
+            "name": self.name,
+            "versions": versions,
+            "platform": PLATFORM,
+            "inputs": [{"name": self.input_name, "datatype": FLOAT, "shape": [-1, *self.picture_shape]}],
+            "outputs": [{"name": name, "datatype": FLOAT, "shape": shape} for name, shape in self.output_shapes.items()],
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The same as Triton's model configuration tells it, where the batch is no dimension, and how it runs here."""
+        return {
+            "name": self.name,
+            "platform": PLATFORM,
+            "backend": "onnxruntime",
+            "max_batch_size": LARGEST_BATCH,
+            "input": [{"name": self.input_name, "data_type": "TYPE_FP32", "dims": list(self.picture_shape)}],
+            "output": [
+                {"name": name, "data_type": "TYPE_FP32", "dims": shape[1:], "label_filename": "labels.txt"}
+                for name, shape in self.output_shapes.items()
+            ],
+            "instance_group": [{"name": self.name, "kind": "KIND_CPU", "count": self.slots}],
+            "dynamic_batching": {"preferred_batch_size": [self.tuning.batch], "max_queue_delay_microseconds": 0},
+        }
+
+    def close(self) -> None:
+        """Takes no more; what waits is still answered."""
+        self.scheduler.close()

@@ -1,0 +1,159 @@
+"""The story of a serving process: listen, load, be ready, follow new versions, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from app.errors import UserError
+from app.serve.application import Application
+from app.serve.connection import Connection, limited
+from app.serve.log import Log
+from app.serve.peers import Peers
+from app.serve.routes import routes
+from app.serve.service import Service
+from app.serve.settings import Settings
+
+BACKLOG = 2048
+SWEEP_SECONDS = 0.5  # between looks for connections that are too slow
+SWITCH_SECONDS = 0.001  # that a thread may keep others from Python; a slot's answer waits no longer for the loop
+GRACE_SECONDS = 30  # for what is in flight when listening ends
+Say = Callable[[str], None]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None: a signal first ends readiness, and only later the server."""
+        yield
+
+
+def run(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> None:
+    """Serves until a signal ends it.
+
+    Args:
+        listener: a bound socket.
+        say: told once when everything is ready.
+    Raises:
+        UserError: a release cannot be served, or a port is taken.
+    """
+    import uvloop
+
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, listener, peers, say))
+
+
+async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> None:
+    log = Log(settings.quiet)
+    service = Service(settings, log, peers)
+    server = _Server(_config(settings, Application(service, routes())))
+    grpc = None
+    background: list[asyncio.Task[None]] = []
+    stopping = asyncio.Event()
+    _on_signals(stopping, server, service, log)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        await service.open()
+        names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
+        log.info("ready", models=names)
+        say(f"ready: {names}")
+        background = [asyncio.create_task(service.follow()), asyncio.create_task(_sweep(server))]
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait([stopped, serving, *background], return_when=asyncio.FIRST_COMPLETED)
+        for task in background:
+            if task.done():
+                task.result()  # a fault of ours: tell it, do not go on half alive
+        await _drain(service, settings, server, log)
+    finally:
+        server.should_exit = True
+        for task in background:
+            task.cancel()
+        if grpc:
+            await grpc.stop(GRACE_SECONDS)
+        await serving
+        service.close()
+
+
+async def _drain(service: Service, settings: Settings, server: uvicorn.Server, log: Log) -> None:
+    """Readiness ends first; whoever comes before everybody has heard of that is still answered."""
+    service.draining = True
+    log.info("draining", seconds=settings.drain_seconds)
+    end = time.monotonic() + settings.drain_seconds
+    while time.monotonic() < end and not server.force_exit:
+        await asyncio.sleep(0.05)
+
+
+async def _sweep(server: uvicorn.Server) -> None:
+    """Ends connections whose requests take too long to arrive, for ever."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = time.monotonic()
+        for connection in list(server.server_state.connections):
+            assert isinstance(connection, Connection)
+            connection.check(now)
+
+
+def _config(settings: Settings, app: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=limited(settings.limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.limits.keep_alive_seconds,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
+
+
+def _on_signals(stopping: asyncio.Event, server: uvicorn.Server, service: Service, log: Log) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.force_exit = stopping.is_set()  # the second time
+        stopping.set()
+
+    def look() -> None:
+        log.info("looking for new versions")
+        looking.append(loop.create_task(service.repository.follow()))
+        del looking[:-1]  # the loop keeps no task that nobody holds
+
+    looking: list[asyncio.Task[None]] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, look)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address.
+
+    Raises:
+        UserError: it is taken, or none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.set_inheritable(True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"--host {host} --port {port} cannot be listened at ({reason}); choose another, or 0 for any port"
+        ) from None
+    return listener

@@ -1,0 +1,136 @@
+"""What the service does, whatever language it is asked in: HTTP and gRPC are two ways to these functions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from app.serve.log import Log
+from app.serve.peers import Peers
+from app.serve.refusal import Refusal, busy
+from app.serve.repository import Repository
+from app.serve.served import Served
+from app.serve.settings import Settings, cores
+from app.serve.statistics import Statistics, total
+
+NAME = "convoy"
+T = TypeVar("T")
+WAITING_JOBS = 256  # for the threads that decode
+
+
+class Service:
+    """The releases, the threads that decode, and what is known of the other processes.
+
+    Args:
+        peers: the processes that serve the same, this one included.
+    """
+
+    def __init__(self, settings: Settings, log: Log, peers: Peers) -> None:
+        self.settings, self.log, self.peers = settings, log, peers
+        self.repository = Repository(settings, log)
+        self.draining = False
+        self.receiving_bytes = 0  # of all bodies that are being read or worked on
+        self._pool = ThreadPoolExecutor(cores(), "decode")
+        self._jobs = 0
+        peers.answer = self._told
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are welcome: everything is loaded, no slot and no process is dead, and it is not the end."""
+        return not self.draining and self.repository.ready and self.peers.complete
+
+    def find(self, name: str, version: str = "") -> Served:
+        """See `Repository.find`."""
+        return self.repository.find(name, version)
+
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What a function gives that takes long enough to keep others waiting.
+
+        Raises:
+            Refusal: too many wait for a thread.
+        """
+        if self._jobs >= WAITING_JOBS:
+            raise busy(f"{self._jobs} requests wait to be decoded; try again in a second")
+        self._jobs += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        finally:
+            self._jobs -= 1
+
+    async def load(self, name: str) -> None:
+        """Loads a name anew, in every process. Raises Refusal if one of them cannot."""
+        await self._everywhere("load", name)
+
+    async def unload(self, name: str) -> None:
+        """Serves a name no more, in any process."""
+        await self._everywhere("unload", name)
+
+    async def statistics(self) -> dict[tuple[str, str], Statistics]:
+        """What all processes counted, by name and version."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for rows in await self.peers.ask("statistics"):
+            for name, version, counts in rows:
+                found.setdefault((name, version), []).append(counts)
+        return {key: total(parts) for key, parts in found.items()}
+
+    async def open(self) -> None:
+        """Loads everything. Raises UserError if a source is no release."""
+        await self.repository.open()
+        self.peers.ready()
+
+    async def follow(self) -> None:
+        """Looks after slots and new versions, for ever."""
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(min(1.0, self.settings.poll_seconds or 1.0))
+            self.log.flush()
+            self.repository.tend()
+            if self.settings.poll_seconds and time.monotonic() - looked >= self.settings.poll_seconds and not self.draining:
+                await self.repository.follow()
+                looked = time.monotonic()
+
+    def close(self) -> None:
+        """Ends the threads; nothing is asked for any more."""
+        self.repository.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.log.flush()
+
+    @asynccontextmanager
+    async def counted(self, served: Served, pictures: Callable[[], int]) -> AsyncIterator[None]:
+        """Counts what happens inside as one request to a version.
+
+        Args:
+            pictures: how many it had, asked when it was answered.
+        """
+        began = time.perf_counter_ns()
+        try:
+            yield
+        except Refusal as refusal:
+            served.statistics.failed(refusal.status, time.perf_counter_ns() - began)
+            raise
+        except asyncio.CancelledError:
+            served.statistics.failed(499, time.perf_counter_ns() - began)  # the client left
+            raise
+        except Exception:
+            served.statistics.failed(500, time.perf_counter_ns() - began)
+            raise
+        served.statistics.answered(pictures(), time.perf_counter_ns() - began, time.time_ns() // 10**6)
+
+    async def _everywhere(self, action: str, name: str) -> None:
+        for refused in await self.peers.ask(action, name):
+            if refused:
+                raise Refusal(*refused)
+
+    async def _told(self, action: str, name: str) -> Any:
+        """What this process answers itself and the others."""
+        if action == "statistics":
+            return [(served.name, served.version, served.statistics.to_json()) for served in self.repository.all()]
+        try:
+            await (self.repository.load(name) if action == "load" else self.repository.unload(name))
+        except Refusal as refusal:
+            return refusal.status, refusal.message
+        return None

@@ -1,0 +1,204 @@
+"""The measurements: rounds that go from server to server, latency below the capacity, memory, and the time to start."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from tests.serving.ceiling import Ceiling
+from tests.serving.figures import Latency, Memory, Round, turns
+from tests.serving.load import Open, closed_loop, due_times, open_loop
+from tests.serving.material import Case, Network
+from tests.serving.processes import machine_seconds
+from tests.serving.servers import HOST, Kind, Server
+
+SHARE = 0.8  # of the capacity, at which latency is measured
+LATENCY_ROUNDS = 3
+WARM_UP_SECONDS = 1
+SAMPLE_SECONDS = 0.1
+CLIENTS = (1, 64)
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Row:
+    """A server and a way to ask it, while they are measured.
+
+    Args:
+        latencies: at 80 % of the capacity.
+    """
+
+    kind: Kind
+    case: Case
+    rounds: list[Round] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+
+    @property
+    def capacity(self) -> float:
+        """Median of answers a second."""
+        return median(one.rate for one in self.rounds)
+
+
+@dataclass
+class Bound:
+    """ONNX Runtime alone: so many sessions of so many threads at once."""
+
+    sessions: int
+    threads: int
+    rates: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A network's rows, and what bounds them."""
+
+    network: Network
+    rows: tuple[Row, ...]
+    bounds: tuple[Bound, ...]
+
+
+def measure_load(
+    network: Network, asked: Sequence[tuple[Kind, str]], shapes: Sequence[tuple[int, int]], rounds: int, seconds: int, say: Say
+) -> Measured:
+    """Throughput and CPU time of servers side by side, then their latency at 80 % of what they can.
+
+    Args:
+        asked: kinds and titles of cases.
+        shapes: sessions and threads of ONNX Runtime alone.
+    """
+    rows = [Row(kind, network.cases[title]) for kind, title in asked]
+    bounds = [Bound(*shape) for shape in shapes]
+    with ExitStack() as started:
+        servers = _start_all(network, rows, started, say)
+        ceiling = Ceiling(network.model)
+        started.callback(ceiling.stop)
+        for number, order in enumerate(turns(len(rows), rounds), 1):
+            say(f"{network.title}: round {number} of {rounds}")
+            for place in order:
+                row = rows[place]
+                row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
+            for bound in bounds:
+                rate, cpu_seconds = ceiling.measure(bound.sessions, bound.threads, seconds)
+                bound.rates.append(rate)
+                bound.cpu_seconds.append(cpu_seconds)
+        for number, order in enumerate(turns(len(rows), LATENCY_ROUNDS)):
+            say(f"{network.title}: latency, round {number + 1} of {LATENCY_ROUNDS}")
+            for place in order:
+                row = rows[place]
+                row.latencies.append(_latency(servers[row.kind], row, network.connections, 2 * seconds, number))
+    return Measured(network, tuple(rows), tuple(bounds))
+
+
+def measure_memory(network: Network, kind: Kind, title: str, seconds: int, say: Say) -> list[Memory]:
+    """The memory of a fresh server with one client, then with many."""
+    case = network.cases[title]
+    say(f"{network.title}: memory of {kind.title}, {title}")
+    found = []
+    with _served(kind, network) as server:
+        server.check(case.form, case.question)
+        for connections in CLIENTS:
+            with _watched(server) as seen:
+                closed_loop(server.url(case.form), case.question, connections, seconds)
+            found.append(Memory(connections, *map(max, zip(*seen, strict=True))))
+    return found
+
+
+def measure_start(network: Network, kinds: Sequence[Kind], rounds: int, say: Say) -> dict[str, list[float]]:
+    """Seconds from a process's start until it is ready, by the kind's title."""
+    found: dict[str, list[float]] = {kind.title: [] for kind in kinds}
+    for number, order in enumerate(turns(len(kinds), rounds + 1)):
+        say(f"{network.title}: start, round {number} of {rounds}" if number else f"{network.title}: start, files into memory")
+        for place in order:
+            with _served(kinds[place], network) as server:
+                if number:
+                    found[kinds[place].title].append(server.ready_seconds)
+    return found
+
+
+def _start_all(network: Network, rows: Sequence[Row], started: ExitStack, say: Say) -> dict[Kind, Server]:
+    """A server of each kind, checked, warm, and paused."""
+    servers = {}
+    for kind in dict.fromkeys(row.kind for row in rows):
+        say(f"{network.title}: starting {kind.title}, and checking its answers")
+        server = servers[kind] = started.enter_context(_served(kind, network))
+        forms = {row.case.form for row in rows if row.kind is kind}
+        for case in network.checks:
+            if case.form in forms:
+                server.check(case.form, case.question)
+        for row in rows:
+            if row.kind is kind:
+                closed_loop(server.url(row.case.form), row.case.question, network.connections, WARM_UP_SECONDS)
+        server.tree.settle()
+        server.tree.pause()
+    return servers
+
+
+def _load(server: Server, case: Case, connections: int, seconds: int) -> Round:
+    with _awake(server):
+        busy, machine = server.tree.cpu_seconds(), machine_seconds()
+        closed = closed_loop(server.url(case.form), case.question, connections, seconds)
+        busy, machine = server.tree.cpu_seconds() - busy, machine_seconds() - machine
+    return Round(
+        rate=closed.requests / closed.seconds,
+        cpu_seconds=busy / closed.requests,
+        p50_seconds=closed.p50_seconds,
+        p99_seconds=closed.p99_seconds,
+        others_cores=max(0.0, machine - busy) / closed.seconds,
+    )
+
+
+def _latency(server: Server, row: Row, connections: int, seconds: int, seed: int) -> Latency:
+    rate = SHARE * row.capacity
+    due = due_times(rate, seconds, seed)
+    with _awake(server):
+        found: Open = open_loop((HOST, server.port), server.path(row.case.form), row.case.question, due, connections)
+    return Latency(rate, found.percentile(0.5), found.percentile(0.99), found.lateness_seconds)
+
+
+@contextmanager
+def _awake(server: Server) -> Iterator[None]:
+    """A server that runs while it is asked, and does nothing while others are: some use a core without any request."""
+    server.tree.resume()
+    try:
+        yield
+        server.tree.settle()
+    finally:
+        server.tree.pause()
+
+
+@contextmanager
+def _served(kind: Kind, network: Network) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as place:
+        server = Server(kind, network.release, Path(place) / "log")
+        try:
+            yield server
+        finally:
+            server.tree.stop()
+
+
+@contextmanager
+def _watched(server: Server) -> Iterator[list[tuple[int, int]]]:
+    """Memory, looked at until the block ends."""
+    seen = [server.tree.memory_bytes()]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            seen.append(server.tree.memory_bytes())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+        time.sleep(SAMPLE_SECONDS)
+    finally:
+        ended.set()
+        thread.join()
