@@ -38,7 +38,13 @@ def serve(given: argparse.Namespace) -> None:
     listener = bound(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     say(f"listening: http://{f'[{host}]' if ':' in host else host}:{port}")
-    run(settings, listener, Peers(), say)
+    if settings.workers == 1:
+        run(settings, listener, Peers(), say)
+        return
+    from app.serve.workers import Supervisor, shared
+
+    settings, _holder = shared(settings)
+    Supervisor(settings, listener, say).run()
 
 
 def add_serve_flags(parser: argparse.ArgumentParser) -> None:

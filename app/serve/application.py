@@ -18,6 +18,7 @@ from typing import Any
 from app.serve.http import Headers, Receive, Request, Response, Route, Send, json_response
 from app.serve.refusal import Refusal
 from app.serve.service import Service
+from app.serve.statistics import LEFT
 
 COMPRESSED_BYTES = 1024  # an answer shorter than this is not worth packing
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -65,7 +66,7 @@ class Application:
         except Refusal as refusal:
             response = refused(refusal)
         except asyncio.CancelledError:  # the client left, or the service ends
-            self._note(request, label, 499, number, began, scope)
+            self._note(request, label, LEFT, number, began, scope)
             return
         except Exception as error:  # ours; the client gets a number to ask us about
             service.log.error("a request failed by a fault of the service", request_id=number.decode(), reason=repr(error))
@@ -73,7 +74,9 @@ class Application:
         finally:
             service.receiving_bytes -= request.held_bytes
         body, headers = self._packed(request, response)
-        headers += [(b"content-type", response.content_type), (b"content-length", b"%d" % len(body)), (b"x-request-id", number)]
+        headers.append((b"x-request-id", number))
+        if response.status != 204:
+            headers += [(b"content-type", response.content_type), (b"content-length", b"%d" % len(body))]
         if service.draining:
             headers.append((b"connection", b"close"))
         if service.settings.origins:

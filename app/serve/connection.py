@@ -24,6 +24,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there, and has to say something."""
         super().connection_made(transport)
+        self.joined = _Joined(transport)
         self.since: float | None = time.monotonic()  # a request began to arrive; None between requests
         self.received = 0
         self.task: asyncio.Task[None] | None = None
@@ -43,9 +44,12 @@ class Connection(HttpToolsProtocol):
         self.since, self.received = None, 0
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        before = set(self.tasks)
-        super()._start_asgi_task(cycle, app)
-        [self.task] = self.tasks - before
+        # As uvicorn does it, but the task is kept, and head and body of the answer go out together.
+        if cycle.scope["method"] != "HEAD":
+            cycle.transport = self.joined
+        self.task = self.loop.create_task(cycle.run_asgi(app))
+        self.task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self.task)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: what runs for it has nobody to answer."""
@@ -75,6 +79,24 @@ class Connection(HttpToolsProtocol):
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+
+
+class _Joined:
+    """A transport that keeps an answer's head until its body comes: one call to the system, and one packet, instead of two."""
+
+    __slots__ = ("_head", "_transport", "close", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.close, self.is_closing = transport.close, transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
 
 
 def limited(limits: Limits) -> type[Connection]:

@@ -22,6 +22,9 @@ class Peers:
         """Whether all processes live and have loaded what they serve."""
         return True
 
+    def listen(self) -> None:
+        """Begins to hear the others; call it in the event loop."""
+
     def ready(self) -> None:
         """This process has loaded what it serves."""
 

@@ -11,7 +11,7 @@ from app.serve.openapi import document
 from app.serve.pictures import LARGE_BYTES, predict
 from app.serve.refusal import Refusal, malformed
 from app.serve.service import NAME
-from app.serve.statistics import Statistics
+from app.serve.statistics import Counted, Statistics
 
 PAGE = Path(__file__).with_name("page")
 KINDS = {".html": b"text/html; charset=utf-8", ".css": b"text/css; charset=utf-8", ".js": b"text/javascript; charset=utf-8"}
@@ -72,15 +72,14 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     """Tensors in, tensors out."""
     service = request.service
     served = request.served = service.find(model, version)
-    size = 0
-    async with service.counted(served, lambda: size):
+    with Counted(served.statistics) as counted:
         body = await request.body()
         length = request.headers.get(protocol.HEADER_LENGTH)
         if len(body) > LARGE_BYTES and length is None:
             asked = await service.in_thread(protocol.parse, body, length, served)
         else:
             asked = protocol.parse(body, length, served)
-        size = len(asked.images)
+        counted.pictures = len(asked.images)
         text, header = protocol.answer(served, asked, await served.infer(asked.images, asked.seconds))
     if header is None:
         return Response(text)

@@ -56,6 +56,7 @@ def run(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> 
 async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> None:
     log = Log(settings.quiet)
     service = Service(settings, log, peers)
+    peers.listen()
     server = _Server(_config(settings, Application(service, routes())))
     grpc = None
     background: list[asyncio.Task[None]] = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from app.serve.log import Log
@@ -98,27 +97,6 @@ class Service:
         self.repository.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.log.flush()
-
-    @asynccontextmanager
-    async def counted(self, served: Served, pictures: Callable[[], int]) -> AsyncIterator[None]:
-        """Counts what happens inside as one request to a version.
-
-        Args:
-            pictures: how many it had, asked when it was answered.
-        """
-        began = time.perf_counter_ns()
-        try:
-            yield
-        except Refusal as refusal:
-            served.statistics.failed(refusal.status, time.perf_counter_ns() - began)
-            raise
-        except asyncio.CancelledError:
-            served.statistics.failed(499, time.perf_counter_ns() - began)  # the client left
-            raise
-        except Exception:
-            served.statistics.failed(500, time.perf_counter_ns() - began)
-            raise
-        served.statistics.answered(pictures(), time.perf_counter_ns() - began, time.time_ns() // 10**6)
 
     async def _everywhere(self, action: str, name: str) -> None:
         for refused in await self.peers.ask(action, name):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from app.serve.refusal import Refusal
 
 # Upper ends in seconds: from an answer in the same turn of the loop to the default deadline.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LEFT = 499  # in place of a status: the client did not wait for one
 Batches = dict[int, tuple[int, int]]
 
 
@@ -33,19 +38,6 @@ class Statistics:
     batches: Batches = field(default_factory=dict)
     last_inference_ms: int = 0
 
-    def answered(self, pictures: int, took_ns: int, now_ms: int) -> None:
-        """A request was answered."""
-        self.requests += 1
-        self.pictures += pictures
-        self.request_ns += took_ns
-        self.latency[bisect_left(BUCKETS, took_ns / 1e9)] += 1
-        self.last_inference_ms = now_ms
-
-    def failed(self, status: int, took_ns: int) -> None:
-        """A request was refused, or failed."""
-        self.failures[status] = self.failures.get(status, 0) + 1
-        self.failure_ns += took_ns
-
     def ran(self, size: int, took_ns: int) -> None:
         """The network ran once, on that many pictures."""
         count, total = self.batches.get(size, (0, 0))
@@ -55,6 +47,37 @@ class Statistics:
     def to_json(self) -> dict[str, Any]:
         """For another process: `total` reads it."""
         return vars(self)
+
+
+class Counted:
+    """Counts what happens inside `with` as one request.
+
+    Args:
+        pictures: how many it has; set inside.
+    """
+
+    __slots__ = ("_began", "_statistics", "pictures")
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+        self.pictures = 0
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter_ns()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        found, took = self._statistics, time.perf_counter_ns() - self._began
+        if error is None:
+            found.requests += 1
+            found.pictures += self.pictures
+            found.request_ns += took
+            found.latency[bisect_left(BUCKETS, took / 1e9)] += 1
+            found.last_inference_ms = time.time_ns() // 10**6
+        else:
+            status = error.status if isinstance(error, Refusal) else LEFT if isinstance(error, asyncio.CancelledError) else 500
+            found.failures[status] = found.failures.get(status, 0) + 1
+            found.failure_ns += took
 
 
 def total(parts: Iterable[dict[str, Any]]) -> Statistics:

@@ -1,4 +1,7 @@
-"""ONNX Runtime alone in a process, which no server can beat: python -m tests.serving.ceiling MODEL answers lines `SESSIONS THREADS SECONDS`."""
+"""ONNX Runtime alone in a process, which no server can beat.
+
+`python -m tests.serving.ceiling MODEL` answers lines of `SESSIONS THREADS SECONDS`.
+"""
 
 from __future__ import annotations
 

@@ -31,12 +31,15 @@ class Latency:
     Args:
         rate: requests a second that were sent.
         lateness_seconds: median by which the client was late.
+        others_cores: as of a round, the client not included.
     """
 
     rate: float
+    cpu_seconds: float
     p50_seconds: float
     p99_seconds: float
     lateness_seconds: float
+    others_cores: float
 
 
 @dataclass(frozen=True)

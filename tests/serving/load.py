@@ -47,7 +47,7 @@ class Open:
 
     Args:
         latencies: seconds from the time at which a request was due, sorted. Waiting for a free connection counts.
-        lateness_seconds: median by which our client itself was late.
+        lateness_seconds: median by which our client was late where a connection was free.
     """
 
     latencies: tuple[float, ...]
@@ -141,15 +141,17 @@ def _send_all(request: bytes, free: deque[socket.socket], due: deque[float]) -> 
     busy: dict[socket.socket, float] = {}
     parts: dict[socket.socket, bytes] = {}
     latencies, lateness = [], []
-    start, last = time.perf_counter(), due[-1]
+    start, last, waited = time.perf_counter(), due[-1], 0.0
     while due or busy:
         now = time.perf_counter() - start
         while due and due[0] <= now and free:
             connection = free.popleft()
-            lateness.append(now - due[0])
+            lateness.append(now - max(due[0], waited))
             busy[connection], parts[connection] = due.popleft(), b""
             connection.sendall(request)
             now = time.perf_counter() - start
+        if not free:
+            waited = time.perf_counter() - start
         if now > last + LATE_SECONDS:
             raise LoadFailed(f"{len(busy)} requests were not answered within {LATE_SECONDS:g} s")
         # select and not epoll, whose shortest wait is a millisecond.

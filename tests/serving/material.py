@@ -106,8 +106,8 @@ def _pictures(title: str, release: Release) -> Iterator[tuple[bytes, str]]:
 def _made(title: str, say: Callable[[str], None]) -> Path:
     def fill(folder: Path) -> None:
         say(f"training a {title} to serve, once; takes a minute or two")
-        _run("train", *TRAINED[title], "--out", str(folder / "runs"), "--quiet")
-        _run("export", str(folder / "runs" / "latest"), "--name", "served", "--variants", "onnx-fp32", "--out", str(folder))
+        _run("train", *TRAINED[title], "--out", str(folder / "run"), "--quiet")
+        _run("export", str(folder / "run"), "--name", "served", "--variants", "onnx-fp32", "--out", str(folder))
 
     model, *_ = TRAINED[title]
     return cached(f"bench-serve/{model}-{FORMAT}", fill) / "served"

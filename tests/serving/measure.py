@@ -13,10 +13,10 @@ from statistics import median
 
 from tests.serving.ceiling import Ceiling
 from tests.serving.figures import Latency, Memory, Round, turns
-from tests.serving.load import Open, closed_loop, due_times, open_loop
+from tests.serving.load import LoadFailed, Open, closed_loop, due_times, open_loop
 from tests.serving.material import Case, Network
 from tests.serving.processes import machine_seconds
-from tests.serving.servers import HOST, Kind, Server
+from tests.serving.servers import HOST, Kind, Server, Unready
 
 SHARE = 0.8  # of the capacity, at which latency is measured
 LATENCY_ROUNDS = 3
@@ -33,12 +33,14 @@ class Row:
 
     Args:
         latencies: at 80 % of the capacity.
+        failure: why it was not measured any further, if so.
     """
 
     kind: Kind
     case: Case
     rounds: list[Round] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
+    failure: str = ""
 
     @property
     def capacity(self) -> float:
@@ -58,20 +60,32 @@ class Bound:
 
 @dataclass(frozen=True)
 class Measured:
-    """A network's rows, and what bounds them."""
+    """A network's rows, and what bounds them.
+
+    Args:
+        failed: rows that could not be measured.
+    """
 
     network: Network
     rows: tuple[Row, ...]
     bounds: tuple[Bound, ...]
+    failed: tuple[Row, ...]
 
 
 def measure_load(
-    network: Network, asked: Sequence[tuple[Kind, str]], shapes: Sequence[tuple[int, int]], rounds: int, seconds: int, say: Say
+    network: Network,
+    asked: Sequence[tuple[Kind, str]],
+    timed: Sequence[str],
+    shapes: Sequence[tuple[int, int]],
+    rounds: int,
+    seconds: int,
+    say: Say,
 ) -> Measured:
     """Throughput and CPU time of servers side by side, then their latency at 80 % of what they can.
 
     Args:
         asked: kinds and titles of cases.
+        timed: titles of those whose latency is measured.
         shapes: sessions and threads of ONNX Runtime alone.
     """
     rows = [Row(kind, network.cases[title]) for kind, title in asked]
@@ -82,19 +96,21 @@ def measure_load(
         started.callback(ceiling.stop)
         for number, order in enumerate(turns(len(rows), rounds), 1):
             say(f"{network.title}: round {number} of {rounds}")
-            for place in order:
-                row = rows[place]
-                row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
+            for row in (rows[place] for place in order):
+                with _noted(row):
+                    row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
             for bound in bounds:
                 rate, cpu_seconds = ceiling.measure(bound.sessions, bound.threads, seconds)
                 bound.rates.append(rate)
                 bound.cpu_seconds.append(cpu_seconds)
-        for number, order in enumerate(turns(len(rows), LATENCY_ROUNDS)):
+        waiting = [row for row in rows if row.case.title in timed]
+        for number, order in enumerate(turns(len(waiting), LATENCY_ROUNDS)):
             say(f"{network.title}: latency, round {number + 1} of {LATENCY_ROUNDS}")
-            for place in order:
-                row = rows[place]
-                row.latencies.append(_latency(servers[row.kind], row, network.connections, 2 * seconds, number))
-    return Measured(network, tuple(rows), tuple(bounds))
+            for row in (waiting[place] for place in order):
+                with _noted(row):
+                    row.latencies.append(_latency(servers[row.kind], row, network.connections, 2 * seconds, number))
+    good = tuple(row for row in rows if not row.failure)
+    return Measured(network, good, tuple(bounds), tuple(row for row in rows if row.failure))
 
 
 def measure_memory(network: Network, kind: Kind, title: str, seconds: int, say: Say) -> list[Memory]:
@@ -128,16 +144,15 @@ def _start_all(network: Network, rows: Sequence[Row], started: ExitStack, say: S
     servers = {}
     for kind in dict.fromkeys(row.kind for row in rows):
         say(f"{network.title}: starting {kind.title}, and checking its answers")
-        server = servers[kind] = started.enter_context(_served(kind, network))
-        forms = {row.case.form for row in rows if row.kind is kind}
-        for case in network.checks:
-            if case.form in forms:
-                server.check(case.form, case.question)
-        for row in rows:
-            if row.kind is kind:
-                closed_loop(server.url(row.case.form), row.case.question, network.connections, WARM_UP_SECONDS)
-        server.tree.settle()
-        server.tree.pause()
+        own = [row for row in rows if row.kind is kind]
+        with _noted(*own):
+            server = servers[kind] = started.enter_context(_served(kind, network))
+            with _awake(server):
+                for row in own:
+                    for case in network.checks:
+                        if case.form == row.case.form:
+                            server.check(case.form, case.question)
+                    closed_loop(server.url(row.case.form), row.case.question, network.connections, WARM_UP_SECONDS)
     return servers
 
 
@@ -159,8 +174,30 @@ def _latency(server: Server, row: Row, connections: int, seconds: int, seed: int
     rate = SHARE * row.capacity
     due = due_times(rate, seconds, seed)
     with _awake(server):
+        busy, machine, client, start = server.tree.cpu_seconds(), machine_seconds(), time.process_time(), time.perf_counter()
         found: Open = open_loop((HOST, server.port), server.path(row.case.form), row.case.question, due, connections)
-    return Latency(rate, found.percentile(0.5), found.percentile(0.99), found.lateness_seconds)
+        took, client = time.perf_counter() - start, time.process_time() - client
+        busy, machine = server.tree.cpu_seconds() - busy, machine_seconds() - machine
+    return Latency(
+        rate=rate,
+        cpu_seconds=busy / len(due),
+        p50_seconds=found.percentile(0.5),
+        p99_seconds=found.percentile(0.99),
+        lateness_seconds=found.lateness_seconds,
+        others_cores=max(0.0, machine - busy - client) / took,
+    )
+
+
+@contextmanager
+def _noted(*rows: Row) -> Iterator[None]:
+    """Does nothing more for rows that failed; notes why, if they do now."""
+    if any(row.failure for row in rows):
+        return
+    try:
+        yield
+    except (LoadFailed, Unready) as error:
+        for row in rows:
+            row.failure = str(error)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")  # of a second
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0  # LitServe does not end by itself
 IDLE_SHARE = 0.3  # of a core, that a server without requests may use; one of LitServe polls its queue
 PAUSE_SECONDS, SETTLE_SECONDS = 0.1, 3.0
 

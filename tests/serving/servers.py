@@ -24,12 +24,11 @@ RIVALS = Environment(
     (
         "fastapi==0.165.0",
         "pydantic==2.14.3",
-        "uvicorn==0.54.0",
-        "uvloop==0.23.0",
-        "httptools==0.9.0",
-        "python-multipart==0.0.34",
         "litserve==0.2.19",
-        *(SERVED[package] for package in ("onnxruntime", "numpy", "pillow")),
+        *(
+            SERVED[package]
+            for package in ("uvicorn", "uvloop", "httptools", "python-multipart", "onnxruntime", "numpy", "pillow")
+        ),
     ),
 )
 
@@ -38,7 +37,7 @@ class Unready(Exception):
     """A server that did not start or answers wrongly."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """A way to serve a release.
 
@@ -73,9 +72,7 @@ OURS = Kind(
     "/v2/health/ready",
     {JSON: "/v2/models/{name}/infer", BINARY: "/v2/models/{name}/infer", PICTURE: "/v1/models/{name}:predict"},
 )
-FASTAPI = Kind(
-    "fastapi", "FastAPI", _rival("fastapi_server.py"), "/health", {JSON: "/infer", PICTURE: "/predict"}
-)
+FASTAPI = Kind("fastapi", "FastAPI", _rival("fastapi_server.py"), "/health", {JSON: "/infer", PICTURE: "/predict"})
 # What those do who measured: one thread a run, and tiny networks on the event loop.
 INLINE = Kind(
     "inline",

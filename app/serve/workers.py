@@ -1,0 +1,261 @@
+"""Several serving processes behind one port: started, watched, replaced when they die, asked together, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from app.errors import UserError
+from app.serve.log import Log
+from app.serve.peers import Peers
+from app.serve.refusal import busy
+from app.serve.settings import Settings
+
+SPAWN = multiprocessing.get_context("spawn")
+PATIENCE_SECONDS = 60.0  # for what all processes are asked; loading takes its time
+PAUSE_SECONDS = 1.0  # before a process is started again that died soon after it was
+SOON_SECONDS = 5.0
+END_SECONDS = 45.0  # for processes to drain
+Say = Callable[[str], None]
+
+
+class Fellows(Peers):
+    """What a process knows of the others, by a pipe to the supervisor.
+
+    Args:
+        board: a byte a process: whether it has loaded what it serves; the supervisor clears those of the dead.
+    """
+
+    def __init__(self, number: int, pipe: Connection, board: Any) -> None:
+        self._number, self._pipe, self._board = number, pipe, board
+        self._numbers = count()
+        self._asked: dict[int, asyncio.Future[list[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def complete(self) -> bool:
+        """See `Peers`."""
+        return all(self._board)
+
+    def listen(self) -> None:
+        """Begins to hear the supervisor; call it in the event loop."""
+        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear)
+
+    def ready(self) -> None:
+        """See `Peers`."""
+        self._board[self._number] = 1
+
+    async def ask(self, action: str, name: str = "") -> list[Any]:
+        """See `Peers`; a process that died meanwhile answers nothing.
+
+        Raises:
+            Refusal: one of them takes too long.
+        """
+        number = next(self._numbers)
+        self._asked[number] = asyncio.get_running_loop().create_future()
+        self._pipe.send(("ask", number, action, name))
+        try:
+            return await asyncio.wait_for(self._asked[number], PATIENCE_SECONDS)
+        except TimeoutError:
+            raise busy(f"the processes did not all answer within {PATIENCE_SECONDS:g} seconds") from None
+        finally:
+            del self._asked[number]
+
+    def _hear(self) -> None:
+        try:
+            while self._pipe.poll():
+                kind, *values = self._pipe.recv()
+                if kind == "do":
+                    task = asyncio.get_running_loop().create_task(self._do(*values))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                elif values[0] in self._asked and not self._asked[values[0]].done():
+                    self._asked[values[0]].set_result(values[1])
+        except (EOFError, OSError):  # the supervisor is gone, and nobody would end this process
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _do(self, question: tuple[int, int], action: str, name: str) -> None:
+        self._pipe.send(("did", question, await self.answer(action, name)))
+
+
+def work(number: int, settings: Settings, listener: socket.socket, pipe: Connection, board: Any) -> None:
+    """What one of the processes does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the supervisor gets it too and tells us by SIGTERM
+    from app.serve.server import run
+
+    try:
+        run(settings, listener, Fellows(number, pipe, board), lambda line: pipe.send(("said", line)))
+    except UserError as error:
+        pipe.send(("failed", str(error)))
+
+
+@dataclass
+class _Worker:
+    """A process and the way to it."""
+
+    process: Any
+    pipe: Connection
+    since: float
+
+
+@dataclass
+class _Question:
+    """What is gathered for a process that asked.
+
+    Args:
+        missing: processes that have not answered yet.
+    """
+
+    missing: set[int]
+    answers: list[Any] = field(default_factory=list)
+
+
+class Supervisor:
+    """Keeps the processes. It serves nothing itself, so it can hardly fail.
+
+    Args:
+        listener: that all of them take connections from.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket, say: Say) -> None:
+        self._settings, self._listener, self._say = settings, listener, say
+        self._log = Log(settings.quiet)
+        self._board = SPAWN.Array("b", settings.workers, lock=False)
+        self._workers: dict[int, _Worker] = {}
+        self._questions: dict[tuple[int, int], _Question] = {}
+        self._stopping = False
+        self._opened = False
+        self._said: dict[str, set[int]] = {}
+
+    def run(self) -> None:
+        """Serves until a signal ends it.
+
+        Raises:
+            UserError: what the processes were told to serve cannot be served.
+        """
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+        try:
+            for number in range(self._settings.workers):
+                self._start(number)
+            while not self._stopping:
+                self._turn()
+            self._end()
+        finally:
+            for worker in self._workers.values():
+                worker.process.kill()
+
+    def _start(self, number: int) -> None:
+        ours, theirs = SPAWN.Pipe()
+        self._board[number] = 0
+        arguments = (number, self._settings, self._listener, theirs, self._board)
+        process = SPAWN.Process(target=work, args=arguments, name=f"convoy worker {number}", daemon=True)
+        process.start()
+        theirs.close()
+        self._workers[number] = _Worker(process, ours, time.monotonic())
+
+    def _turn(self) -> None:
+        """Hears one process, or buries one."""
+        pipes = {worker.pipe: number for number, worker in self._workers.items()}
+        sentinels = {worker.process.sentinel: number for number, worker in self._workers.items()}
+        for event in wait([*pipes, *sentinels], 0.5):
+            if event in pipes:
+                self._hear(pipes[event])  # type: ignore[index]
+        for sentinel, number in sentinels.items():
+            if wait([sentinel], 0) and not self._stopping:
+                self._bury(number)
+
+    def _hear(self, number: int) -> None:
+        try:
+            kind, *values = self._workers[number].pipe.recv()
+        except (EOFError, OSError):
+            return  # its sentinel tells
+        if kind == "failed":
+            if not self._opened:
+                self._stop()
+                self._end()
+                raise UserError(values[0])
+            self._log.error("a process cannot serve", worker=number, reason=values[0])
+        elif kind == "said":
+            self._hear_say(number, values[0])
+        elif kind == "ask":
+            question = (number, values[0])
+            self._questions[question] = _Question(set(self._workers))
+            for other, worker in self._workers.items():
+                self._send(other, worker, ("do", question, *values[1:]))
+        elif kind == "did":
+            self._answered(values[0], number, [values[1]])
+
+    def _hear_say(self, number: int, line: str) -> None:
+        """Repeats what all processes say once, when the last one has said it."""
+        said = self._said.setdefault(line, set())
+        said.add(number)
+        if len(said) == self._settings.workers and not self._opened:
+            self._opened = line.startswith("ready")
+            self._say(line)
+
+    def _answered(self, question: tuple[int, int], number: int, answers: list[Any]) -> None:
+        waiting = self._questions.get(question)
+        if waiting is None:
+            return
+        waiting.missing.discard(number)
+        waiting.answers += answers
+        if not waiting.missing:
+            del self._questions[question]
+            if asker := self._workers.get(question[0]):
+                self._send(question[0], asker, ("answers", question[1], waiting.answers))
+
+    def _send(self, number: int, worker: _Worker, message: tuple[Any, ...]) -> None:
+        try:
+            worker.pipe.send(message)
+        except OSError:  # it died; what it was asked is answered without it
+            if message[0] == "do":
+                self._answered(message[1], number, [])
+
+    def _bury(self, number: int) -> None:
+        worker = self._workers.pop(number)
+        self._board[number] = 0
+        worker.process.join()
+        worker.pipe.close()
+        self._log.error("a process died and is replaced", worker=number, exit_code=worker.process.exitcode)
+        for question in [question for question, waiting in self._questions.items() if number in waiting.missing]:
+            self._answered(question, number, [])
+        if time.monotonic() - worker.since < SOON_SECONDS:
+            time.sleep(PAUSE_SECONDS)
+        self._start(number)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            if worker.process.pid and worker.process.is_alive():
+                os.kill(worker.process.pid, number)
+
+    def _end(self) -> None:
+        """Waits for the processes to drain."""
+        end = time.monotonic() + END_SECONDS
+        for worker in self._workers.values():
+            worker.process.join(max(0.0, end - time.monotonic()))
+
+
+def shared(settings: Settings) -> tuple[Settings, socket.socket | None]:
+    """Settings with a port for gRPC that all processes can listen at, and what holds it until they do."""
+    if settings.grpc_port != 0:
+        return settings, None
+    holder = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind((settings.host, 0))
+    return replace(settings, grpc_port=holder.getsockname()[1]), holder
