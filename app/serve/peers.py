@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,8 +24,17 @@ class Peers:
         """Whether all processes live and have loaded what they serve."""
         return True
 
-    def listen(self) -> None:
-        """Begins to hear the others; call it in the event loop."""
+    def listen(self, stop: Callable[[], None], look: Callable[[], None]) -> None:
+        """Obeys: signals, where there is nobody else to hear them. Call it in the event loop.
+
+        Args:
+            stop: ends the service; the second time at once.
+            look: looks for new versions.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        loop.add_signal_handler(signal.SIGINT, stop)
+        loop.add_signal_handler(signal.SIGHUP, look)
 
     def ready(self) -> None:
         """This process has loaded what it serves."""

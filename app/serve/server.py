@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
 import time
@@ -56,32 +55,35 @@ def run(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> 
 async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> None:
     log = Log(settings.quiet)
     service = Service(settings, log, peers)
-    peers.listen()
     server = _Server(_config(settings, Application(service, routes())))
-    grpc = None
-    background: list[asyncio.Task[None]] = []
     stopping = asyncio.Event()
-    _on_signals(stopping, server, service, log)
+    peers.listen(*_on_command(stopping, server, service, log))
+    grpc = None
     serving = asyncio.create_task(server.serve([listener]))
+    sweeping = asyncio.create_task(_sweep(server))
+    stopped = asyncio.create_task(stopping.wait())
+    living: list[asyncio.Task[None]] = [serving, sweeping]  # that end before their time by a fault alone
     try:
-        await service.open()
-        names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
-        log.info("ready", models=names)
-        say(f"ready: {names}")
-        background = [asyncio.create_task(service.follow()), asyncio.create_task(_sweep(server))]
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait([stopped, serving, *background], return_when=asyncio.FIRST_COMPLETED)
-        for task in background:
+        opening = asyncio.create_task(service.open())
+        await asyncio.wait([opening, stopped, *living], return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            opening.result()
+            names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
+            log.info("ready", models=names)
+            say(f"ready: {names}")
+            living.append(asyncio.create_task(service.follow()))
+            await asyncio.wait([stopped, *living], return_when=asyncio.FIRST_COMPLETED)
+        for task in living:
             if task.done():
-                task.result()  # a fault of ours: tell it, do not go on half alive
+                task.result()
         await _drain(service, settings, server, log)
     finally:
         server.should_exit = True
-        for task in background:
-            task.cancel()
         if grpc:
             await grpc.stop(GRACE_SECONDS)
         await serving
+        for task in living:
+            task.cancel()
         service.close()
 
 
@@ -121,22 +123,23 @@ def _config(settings: Settings, app: Application) -> uvicorn.Config:
     )
 
 
-def _on_signals(stopping: asyncio.Event, server: uvicorn.Server, service: Service, log: Log) -> None:
-    loop = asyncio.get_running_loop()
+def _on_command(
+    stopping: asyncio.Event, server: uvicorn.Server, service: Service, log: Log
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What ends the service - the second time at once - and what makes it look for new versions."""
+    looking: set[asyncio.Task[None]] = set()  # the loop keeps no task that nobody holds
 
     def stop() -> None:
-        server.force_exit = stopping.is_set()  # the second time
+        server.force_exit = stopping.is_set()
         stopping.set()
 
     def look() -> None:
         log.info("looking for new versions")
-        looking.append(loop.create_task(service.repository.follow()))
-        del looking[:-1]  # the loop keeps no task that nobody holds
+        task = asyncio.get_running_loop().create_task(service.repository.follow())
+        looking.add(task)
+        task.add_done_callback(looking.discard)
 
-    looking: list[asyncio.Task[None]] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, look)
+    return stop, look
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 SIZES = (1, 2, 4, 8, 16, 32)
-WORTH = 0.9  # a larger batch has to make a picture this much cheaper
+WORTH = 0.9  # what the largest batch has to save, for a picture, over a smaller one that would do
 REPEATS = 5
 BUDGET_SECONDS = 0.2  # of measuring; what is not measured by then is too slow for larger batches to matter
 INLINE_SECONDS = 100e-6  # a picture: about what handing work to a thread and back costs
@@ -32,22 +32,22 @@ class Tuning:
 
 
 def tune(run: Callable[[np.ndarray[Any, Any]], Any], shape: tuple[int, int, int]) -> Tuning:
-    """Runs pictures of nothing, in growing batches, until they get no cheaper.
+    """Runs pictures of nothing in growing batches; the smallest that is about as cheap as any is the largest worth running.
 
     Args:
         run: float32 [N, *shape] to outputs.
     """
     run(np.zeros((1, *shape), np.float32))  # the first one allocates
-    best, cheapest = 1, _seconds(run, 1, shape)
-    spent = cheapest * REPEATS
-    for size in SIZES[1:]:
-        if spent + 2 * size * cheapest > BUDGET_SECONDS:
+    found: dict[int, float] = {}
+    spent = 0.0
+    for size in SIZES:
+        if found and spent + 2 * size * min(found.values()) > BUDGET_SECONDS:
             break
-        seconds = _seconds(run, size, shape)
-        spent += seconds * size * REPEATS
-        if seconds < WORTH * cheapest:
-            best, cheapest = size, seconds
-    return Tuning(best, cheapest < INLINE_SECONDS, cheapest)
+        found[size] = _seconds(run, size, shape)
+        spent += found[size] * size * REPEATS
+    cheapest = min(found.values())
+    batch = min(size for size, seconds in found.items() if seconds * WORTH <= cheapest)
+    return Tuning(batch, found[batch] < INLINE_SECONDS, found[batch])
 
 
 def _seconds(run: Callable[[np.ndarray[Any, Any]], Any], size: int, shape: tuple[int, int, int]) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import signal
 import socket
 import time
@@ -46,8 +45,9 @@ class Fellows(Peers):
         """See `Peers`."""
         return all(self._board)
 
-    def listen(self) -> None:
-        """Begins to hear the supervisor; call it in the event loop."""
+    def listen(self, stop: Callable[[], None], look: Callable[[], None]) -> None:
+        """See `Peers`; here the supervisor says what is to be done, and ends the service when it is gone."""
+        self._commands = {"stop": stop, "look": look}
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear)
 
     def ready(self) -> None:
@@ -74,7 +74,9 @@ class Fellows(Peers):
         try:
             while self._pipe.poll():
                 kind, *values = self._pipe.recv()
-                if kind == "do":
+                if kind in self._commands:
+                    self._commands[kind]()
+                elif kind == "do":
                     task = asyncio.get_running_loop().create_task(self._do(*values))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
@@ -82,7 +84,7 @@ class Fellows(Peers):
                     self._asked[values[0]].set_result(values[1])
         except (EOFError, OSError):  # the supervisor is gone, and nobody would end this process
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._commands["stop"]()
 
     async def _do(self, question: tuple[int, int], action: str, name: str) -> None:
         self._pipe.send(("did", question, await self.answer(action, name)))
@@ -90,7 +92,8 @@ class Fellows(Peers):
 
 def work(number: int, settings: Settings, listener: socket.socket, pipe: Connection, board: Any) -> None:
     """What one of the processes does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the supervisor gets it too and tells us by SIGTERM
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal and systemd send them to the supervisor too
+        signal.signal(one, signal.SIG_IGN)
     from app.serve.server import run
 
     try:
@@ -145,7 +148,7 @@ class Supervisor:
         """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+        signal.signal(signal.SIGHUP, lambda *_: self._tell("look"))
         try:
             for number in range(self._settings.workers):
                 self._start(number)
@@ -237,12 +240,11 @@ class Supervisor:
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
-        self._tell(signal.SIGTERM)
+        self._tell("stop")
 
-    def _tell(self, number: signal.Signals) -> None:
-        for worker in self._workers.values():
-            if worker.process.pid and worker.process.is_alive():
-                os.kill(worker.process.pid, number)
+    def _tell(self, command: str) -> None:
+        for number, worker in self._workers.items():
+            self._send(number, worker, (command,))
 
     def _end(self) -> None:
         """Waits for the processes to drain."""

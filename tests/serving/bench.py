@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -58,6 +59,7 @@ def benchmark(given: argparse.Namespace) -> Report:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables; 1 if a server failed, whatever the goals say, which depend on the machine."""
     given = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # or the servers would be left, asleep
     began = time.monotonic()
     try:
         require_wrk()
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.to_markdown())
     if given.json:
         given.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
-    return 1 if report.failures else 0
+    return 1 if report.to_json()["failures"] else 0
 
 
 def _load(report: Report, network: Network, given: argparse.Namespace) -> None:

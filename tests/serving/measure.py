@@ -96,7 +96,7 @@ def measure_load(
         started.callback(ceiling.stop)
         for number, order in enumerate(turns(len(rows), rounds), 1):
             say(f"{network.title}: round {number} of {rounds}")
-            for row in (rows[place] for place in order):
+            for row in _in_order(rows, order):
                 with _noted(row):
                     row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
             for bound in bounds:
@@ -106,7 +106,7 @@ def measure_load(
         waiting = [row for row in rows if row.case.title in timed]
         for number, order in enumerate(turns(len(waiting), LATENCY_ROUNDS)):
             say(f"{network.title}: latency, round {number + 1} of {LATENCY_ROUNDS}")
-            for row in (waiting[place] for place in order):
+            for row in _in_order(waiting, order):
                 with _noted(row):
                     row.latencies.append(_latency(servers[row.kind], row, network.connections, 2 * seconds, number))
     good = tuple(row for row in rows if not row.failure)
@@ -188,11 +188,14 @@ def _latency(server: Server, row: Row, connections: int, seconds: int, seed: int
     )
 
 
+def _in_order(rows: Sequence[Row], order: Sequence[int]) -> Iterator[Row]:
+    """The rows that have not failed."""
+    return (rows[place] for place in order if not rows[place].failure)
+
+
 @contextmanager
 def _noted(*rows: Row) -> Iterator[None]:
-    """Does nothing more for rows that failed; notes why, if they do now."""
-    if any(row.failure for row in rows):
-        return
+    """Notes why rows failed, if they do now."""
     try:
         yield
     except (LoadFailed, Unready) as error:

@@ -36,9 +36,9 @@ class Question:
             return f"status {status}: {body[:200].decode(errors='replace')}"
         try:
             told = self.read(body, headers)
+            first = max(told, key=lambda number: told[number])
         except (ValueError, KeyError, TypeError, IndexError) as error:
             return f"{type(error).__name__}: {error}, in {body[:200]!r}"
-        first = max(told, key=lambda number: told[number])
         if self.expected.max() - self.expected[first] > CLOSE:
             return f"class {first}, and not class {self.expected.argmax()}"
         if furthest := [number for number, value in told.items() if abs(value - self.expected[number]) > CLOSE]:

@@ -72,7 +72,7 @@ OURS = Kind(
     "/v2/health/ready",
     {JSON: "/v2/models/{name}/infer", BINARY: "/v2/models/{name}/infer", PICTURE: "/v1/models/{name}:predict"},
 )
-FASTAPI = Kind("fastapi", "FastAPI", _rival("fastapi_server.py"), "/health", {JSON: "/infer", PICTURE: "/predict"})
+FASTAPI = Kind("fastapi", "FastAPI, def", _rival("fastapi_server.py"), "/health", {JSON: "/infer", PICTURE: "/predict"})
 # What those do who measured: one thread a run, and tiny networks on the event loop.
 INLINE = Kind(
     "inline",
