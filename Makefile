@@ -1,6 +1,6 @@
 # make help tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: setup train evaluate export verify demo bench lint test test-all clean help
+.PHONY: setup train evaluate export verify serve demo bench bench-serve lint test test-all clean help
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,11 +48,17 @@ export: $(READY)  ## turn RUN (default: the latest) into a verified release in e
 verify: $(READY)  ## check RELEASE: hashes, and every file against its samples
 	$(APP) verify $(RELEASE) $(ARGS)
 
+serve: $(READY)  ## answer over HTTP and gRPC with RELEASE (ARGS="--port 8080": see python -m app serve --help)
+	$(APP) serve $(RELEASE) $(ARGS)
+
 demo: $(READY)  ## the page for phones that shows RELEASE (ARGS=--https: with live camera)
 	$(APP) demo $(RELEASE) $(ARGS)
 
 bench: $(READY)  ## measure every file of RELEASE: size, load, latency, throughput, memory
 	$(APP) benchmark $(RELEASE) $(ARGS)
+
+bench-serve: $(READY)  ## the service beside FastAPI and LitServe, in one run (needs wrk and hey)
+	$(BIN)/python -m tests.serving.bench $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -70,4 +76,4 @@ clean:  ## remove what tools left behind; runs, releases and .venv stay
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from app.commands.screen import say
+from app.config import parse_value
 from app.errors import UserError
 from app.flags import whole
 
 KEY = "CONVOY_API_KEY"
+MOST_SECONDS = 3600
 
 
 def serve(given: argparse.Namespace) -> None:
@@ -39,12 +43,24 @@ def serve(given: argparse.Namespace) -> None:
     host, port = listener.getsockname()[:2]
     say(f"listening: http://{f'[{host}]' if ':' in host else host}:{port}")
     if settings.workers == 1:
-        run(settings, listener, Peers(), say)
+        run(settings, listener, Peers(), _announce)
         return
     from app.serve.workers import Supervisor, shared
 
     settings, _holder = shared(settings)
-    Supervisor(settings, listener, say).run()
+    Supervisor(settings, listener, _announce).run()
+
+
+def _announce(line: str) -> None:
+    """Says a line, and tells systemd, where it started the service, that it is ready.
+
+    Source: sd_notify(3).
+    """
+    say(line)
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address and line.startswith("ready"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def add_serve_flags(parser: argparse.ArgumentParser) -> None:
@@ -62,21 +78,42 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline-ms", type=whole("--deadline-ms", 3_600_000), help="after which a request is given up")
     parser.add_argument("--max-body-mb", type=whole("--max-body-mb", 1024), help="of one request")
     parser.add_argument("--max-pixels-mp", type=whole("--max-pixels-mp", 1000), help="millions of pixels of one picture")
-    parser.add_argument("--poll-seconds", type=float, default=2.0, help="between looks for new versions, 0: none; default: 2")
-    parser.add_argument("--drain-seconds", type=float, default=1.0, help="from not ready to not listening; default: 1")
+    parser.add_argument(
+        "--poll-seconds",
+        type=_seconds("--poll-seconds"),
+        metavar="S",
+        default=2.0,
+        help="between looks for new versions, 0: none; default: 2",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=_seconds("--drain-seconds"),
+        metavar="S",
+        default=1.0,
+        help="from not ready to not listening; default: 1",
+    )
     parser.add_argument("--api-key-file", metavar="FILE", help=f"holds the key that clients have to give; or set {KEY}")
     parser.add_argument("--cors", nargs="+", metavar="ORIGIN", help="web pages of these hosts may call; '*': all")
     parser.add_argument("--quiet", action="store_true", help="log what goes wrong alone")
 
 
-def _port(flag: str):  # type: ignore[no-untyped-def]
+def _port(flag: str) -> Callable[[str], int]:
     read = whole(flag, 65535)
     return lambda text: 0 if text == "0" else read(text)
 
 
+def _seconds(flag: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value: float = parse_value(flag, float, text)
+        if not 0 <= value <= MOST_SECONDS:
+            raise UserError(f"{flag} {text} is no time from 0 to {MOST_SECONDS} seconds")
+        return value
+
+    return read
+
+
 def _grpc_port(text: str) -> int | None:
-    port: int | None = None if text == "none" else _port("--grpc-port")(text)
-    return port
+    return None if text == "none" else _port("--grpc-port")(text)
 
 
 def _key(file: str | None) -> str:
