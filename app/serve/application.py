@@ -11,6 +11,7 @@ import hmac
 import re
 import time
 import zlib
+from collections.abc import Callable
 from itertools import count
 from os import getpid
 from typing import Any
@@ -21,6 +22,9 @@ from app.serve.service import Service
 from app.serve.statistics import LEFT
 
 COMPRESSED_BYTES = 1024  # an answer shorter than this is not worth packing
+PATH_LENGTH = 1024  # letters; ours have less
+PACKERS: dict[bytes, Callable[[bytes, int], bytes]] = {b"gzip": gzip.compress, b"deflate": zlib.compress}  # as preferred
+UNWANTED = re.compile(rb"(\w+)\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")  # names in Accept-Encoding with a weight of nothing
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -75,8 +79,10 @@ class Application:
             service.receiving_bytes -= request.held_bytes
         body, headers = self._packed(request, response)
         headers.append((b"x-request-id", number))
+        if body:
+            headers.append((b"content-type", response.content_type))
         if response.status != 204:
-            headers += [(b"content-type", response.content_type), (b"content-length", b"%d" % len(body))]
+            headers.append((b"content-length", b"%d" % len(body)))
         if service.draining:
             headers.append((b"connection", b"close"))
         if service.settings.origins:
@@ -89,6 +95,8 @@ class Application:
         method = "GET" if request.method == "HEAD" else request.method
         if known := self._known.get((method, request.path)):
             return known
+        if len(request.path) > PATH_LENGTH:
+            raise Refusal(414, f"the path is longer than {PATH_LENGTH} characters")
         fitting = [(route, found) for route, pattern in self._routes if (found := pattern.fullmatch(request.path))]
         if not fitting:
             raise Refusal(404, f"there is nothing at {request.path[:200]}; /docs lists what there is")
@@ -97,10 +105,11 @@ class Application:
                 if len(self._known) > 1000:  # paths come from strangers
                     self._known.clear()
                 return self._known.setdefault((method, request.path), (route, found.groupdict()))
-        allowed = sorted({route.method for route, _ in fitting})
+        methods = {route.method for route, _ in fitting}
+        allowed = ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
         if request.method == "OPTIONS":
-            return Route("OPTIONS", fitting[0][0].path, _options, open=True), {"allowed": ", ".join(allowed)}
-        raise Refusal(405, f"{request.method} is not answered here; {', '.join(allowed)} is", allowed=", ".join(allowed))
+            return Route("OPTIONS", fitting[0][0].path, _options, open=True), {"allowed": allowed}
+        raise Refusal(405, f"{request.method} is not answered here; what is: {allowed}", allowed=allowed)
 
     def _check_key(self, request: Request) -> None:
         kind, _, token = request.headers.get(b"authorization", b"").partition(b" ")
@@ -112,14 +121,10 @@ class Application:
         accepted = request.headers.get(b"accept-encoding")
         if accepted is None or len(response.body) < COMPRESSED_BYTES:
             return response.body, response.headers
-        if b"gzip" in accepted:
-            return gzip.compress(response.body, 1), [
-                *response.headers,
-                (b"content-encoding", b"gzip"),
-                (b"vary", b"accept-encoding"),
-            ]
-        if b"deflate" in accepted:
-            return zlib.compress(response.body, 1), [*response.headers, (b"content-encoding", b"deflate")]
+        refused = UNWANTED.findall(accepted.lower())
+        for name, compress in PACKERS.items():
+            if name in accepted and name not in refused:
+                return compress(response.body, 1), [*response.headers, (b"content-encoding", name), (b"vary", b"accept-encoding")]
         return response.body, response.headers
 
     def _cross_origin(self, request: Request) -> Headers:
@@ -147,4 +152,4 @@ class Application:
 
 async def _options(request: Request, allowed: str) -> Response:
     del request
-    return Response(status=204, headers=[(b"allow", f"{allowed}, OPTIONS".encode())])
+    return Response(status=204, headers=[(b"allow", allowed.encode())])

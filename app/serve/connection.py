@@ -10,10 +10,14 @@ import asyncio
 import time
 from typing import Any
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.serve.settings import Limits
+
+HEAD_BYTES = 64 * 2**10  # of a request's first line and headers
+UPGRADES = (b"connection", b"upgrade", b"http2-settings")
 
 
 class Connection(HttpToolsProtocol):
@@ -27,6 +31,7 @@ class Connection(HttpToolsProtocol):
         self.joined = _Joined(transport)
         self.since: float | None = time.monotonic()  # a request began to arrive; None between requests
         self.received = 0
+        self.head = b""  # of a request that wants an upgrade, without that wish
         self.task: asyncio.Task[None] | None = None
         if len(self.connections) > self.limits.connections:
             self.refuse(503, f"{self.limits.connections} connections are open already; try again in a second")
@@ -36,12 +41,47 @@ class Connection(HttpToolsProtocol):
         self.received += len(data)
         if self.since is None:
             self.since = time.monotonic()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            [read] = upgrade.args
+            self._parse_anew(data[read:])
+        except httptools.HttpParserError:
+            self.refuse(400, "the request is no HTTP that this service reads")
+        if self.received > HEAD_BYTES:
+            self._check_size()
+
+    def on_headers_complete(self) -> None:
+        """Headers are there. To what another protocol is offered (h2c, by Java's client for one) this one is the answer."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+            kept = [header for header in self.headers if header[0] not in UPGRADES]
+            if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+                kept.append((b"connection", b"close"))
+            self.head = b"".join([line, b"\r\n", *(b"%s: %s\r\n" % header for header in kept), b"\r\n"])
+        else:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A request has arrived whole."""
+        if self.head:
+            return
         super().on_message_complete()
         self.since, self.received = None, 0
+
+    def _parse_anew(self, rest: bytes) -> None:
+        """The parser leaves the body to the protocol that was offered; another one has to read it."""
+        head, self.head = self.head, b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
+
+    def _check_size(self) -> None:
+        """Ends the connection if the head does not end, or what follows is more than any body takes on its way."""
+        if self.scope is None or "method" not in self.scope:
+            self.refuse(431, f"the request's head is longer than {HEAD_BYTES >> 10} KB")
+        elif self.received > HEAD_BYTES + 2 * self.limits.body_bytes:
+            self.refuse(413, f"the body is larger than the {self.limits.body_bytes >> 20} MB that are taken")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # As uvicorn does it, but the task is kept, and head and body of the answer go out together.
@@ -57,11 +97,6 @@ class Connection(HttpToolsProtocol):
         if self.task and not self.task.done():
             self.task.cancel()
 
-    def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP."""
-        del msg  # uvicorn's words
-        self.refuse(400, "the request is no HTTP that this service reads")
-
     def check(self, now: float) -> None:
         """Ends the connection if its request takes too long to arrive."""
         limits = self.limits
@@ -74,7 +109,9 @@ class Connection(HttpToolsProtocol):
         self.since = None
         if self.transport.is_closing():
             return
-        if self.cycle is None or not self.cycle.response_started:
+        cycle = self.cycle
+        # An answer that is complete was to the request before, unless it came before all of the body.
+        if cycle is None or not cycle.response_started or (cycle.response_complete and not cycle.more_body):
             body = orjson.dumps({"error": message})
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + body)

@@ -133,9 +133,10 @@ class Route:
     open: bool = False
 
     def pattern(self) -> re.Pattern[str]:
-        """What a path has to match; the parts outside the braces hold no special characters but those of a class."""
-        parts = re.split(r"(\{\w+\})", self.path)
-        return re.compile("".join(f"(?P<{part[1:-1]}>[^/:]+)" if part[:1] == "{" else part for part in parts))
+        """What a path has to match; a slash at its end may be left out if a question mark says so."""
+        parts = re.split(r"(\{\w+\}|/\?)", self.path)
+        found = (f"(?P<{part[1:-1]}>[^/:]+)" if part[:1] == "{" else part if part == "/?" else re.escape(part) for part in parts)
+        return re.compile("".join(found))
 
 
 def json_response(values: Any, status: int = 200, headers: Headers | None = None) -> Response:

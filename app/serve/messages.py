@@ -17,8 +17,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 PACKAGE = "inference"
 ENUMS = {
-    "DataType": "TYPE_INVALID TYPE_BOOL TYPE_UINT8 TYPE_UINT16 TYPE_UINT32 TYPE_UINT64 TYPE_INT8 TYPE_INT16 TYPE_INT32 TYPE_INT64 "
-    "TYPE_FP16 TYPE_FP32 TYPE_FP64 TYPE_STRING TYPE_BF16",
+    "DataType": "TYPE_INVALID TYPE_BOOL TYPE_UINT8 TYPE_UINT16 TYPE_UINT32 TYPE_UINT64 TYPE_INT8 TYPE_INT16 TYPE_INT32 "
+    "TYPE_INT64 TYPE_FP16 TYPE_FP32 TYPE_FP64 TYPE_STRING TYPE_BF16",
     "ModelInstanceGroup.Kind": "KIND_AUTO KIND_GPU KIND_CPU KIND_MODEL",
 }
 # `number name type`, where [type] is a list, {type} a map from strings, and `of ...` names what the field is one choice of.
@@ -32,11 +32,12 @@ MESSAGES = {
     "ServerMetadataRequest": "",
     "ServerMetadataResponse": "1 name string, 2 version string, 3 extensions [string]",
     "ModelMetadataRequest": "1 name string, 2 version string",
-    "ModelMetadataResponse": "1 name string, 2 versions [string], 3 platform string, 4 inputs [ModelMetadataResponse.TensorMetadata], "
-    "5 outputs [ModelMetadataResponse.TensorMetadata]",
+    "ModelMetadataResponse": "1 name string, 2 versions [string], 3 platform string, "
+    "4 inputs [ModelMetadataResponse.TensorMetadata], 5 outputs [ModelMetadataResponse.TensorMetadata]",
     "ModelMetadataResponse.TensorMetadata": "1 name string, 2 datatype string, 3 shape [int64]",
     "InferParameter": "1 bool_param bool of parameter_choice, 2 int64_param int64 of parameter_choice, "
-    "3 string_param string of parameter_choice, 4 double_param double of parameter_choice, 5 uint64_param uint64 of parameter_choice",
+    "3 string_param string of parameter_choice, 4 double_param double of parameter_choice, "
+    "5 uint64_param uint64 of parameter_choice",
     "InferTensorContents": "1 bool_contents [bool], 2 int_contents [int32], 3 int64_contents [int64], 4 uint_contents [uint32], "
     "5 uint64_contents [uint64], 6 fp32_contents [float], 7 fp64_contents [double], 8 bytes_contents [bytes]",
     "ModelInferRequest": "1 model_name string, 2 model_version string, 3 id string, 4 parameters {InferParameter}, "
@@ -52,15 +53,16 @@ MESSAGES = {
     "ModelConfigRequest": "1 name string, 2 version string",
     "ModelConfigResponse": "1 config ModelConfig",
     "ModelConfig": "1 name string, 2 platform string, 17 backend string, 4 max_batch_size int32, 5 input [ModelInput], "
-    "6 output [ModelOutput], 7 instance_group [ModelInstanceGroup], 11 dynamic_batching ModelDynamicBatching of scheduling_choice",
+    "6 output [ModelOutput], 7 instance_group [ModelInstanceGroup], "
+    "11 dynamic_batching ModelDynamicBatching of scheduling_choice",
     "ModelInput": "1 name string, 2 data_type DataType, 4 dims [int64]",
     "ModelOutput": "1 name string, 2 data_type DataType, 3 dims [int64], 4 label_filename string",
     "ModelInstanceGroup": "1 name string, 4 kind ModelInstanceGroup.Kind, 2 count int32",
     "ModelDynamicBatching": "1 preferred_batch_size [int32], 2 max_queue_delay_microseconds uint64",
     "ModelStatisticsRequest": "1 name string, 2 version string",
     "ModelStatisticsResponse": "1 model_stats [ModelStatistics]",
-    "ModelStatistics": "1 name string, 2 version string, 3 last_inference uint64, 4 inference_count uint64, 5 execution_count uint64, "
-    "6 inference_stats InferStatistics, 7 batch_stats [InferBatchStatistics]",
+    "ModelStatistics": "1 name string, 2 version string, 3 last_inference uint64, 4 inference_count uint64, "
+    "5 execution_count uint64, 6 inference_stats InferStatistics, 7 batch_stats [InferBatchStatistics]",
     "InferStatistics": "1 success StatisticDuration, 2 fail StatisticDuration, 3 queue StatisticDuration, "
     "4 compute_input StatisticDuration, 5 compute_infer StatisticDuration, 6 compute_output StatisticDuration, "
     "7 cache_hit StatisticDuration, 8 cache_miss StatisticDuration",
@@ -122,12 +124,8 @@ def _add_field(message: DescriptorProto, name: str, text: str) -> None:
 
 def _classes() -> dict[str, Any]:
     pool = DescriptorPool()
-    pool.Add(_file())  # type: ignore[no-untyped-call]
-    return {
-        name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))  # type: ignore[no-untyped-call]
-        for name in MESSAGES
-        if "." not in name
-    }
+    pool.Add(_file())
+    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES if "." not in name}
 
 
 inference = SimpleNamespace(**_classes())

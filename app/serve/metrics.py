@@ -62,7 +62,10 @@ def text(service: Service, counts: Counts, accepted: str) -> tuple[bytes, str]:
     """The counts in the format that the caller reads, and its type."""
     registry = CollectorRegistry()
     registry.register(_Collector(service, counts))
-    encode, kind = choose_encoder(accepted)
+    try:
+        encode, kind = choose_encoder(accepted)
+    except (TypeError, ValueError):  # a version that is none
+        encode, kind = choose_encoder("")
     return encode(registry), kind
 
 

@@ -19,8 +19,8 @@ ABOUT = (
     'behind a plain endpoint for pictures. Every error is `{"error": "one sentence"}`. Every answer has the header '
     "`x-request-id`: the one that the request came with, or a new one; the service's log has it too. Bodies may be packed by "
     "gzip or deflate (`Content-Encoding`), answers are where `Accept-Encoding` asks for it. GET routes answer HEAD too, and "
-    "every route answers OPTIONS. What is no HTTP is answered with 400, a head that is too large with 431, a request that "
-    "arrives too slowly with 408; the connection is closed then."
+    "every route answers OPTIONS. What is no HTTP is answered with 400, a path that is too long with 414, a head that is too "
+    "large with 431, a request that arrives too slowly with 408."
 )
 HEADER_LENGTH = {"name": "Inference-Header-Content-Length", "in": "header", "schema": whole(), "description":
                  "How long the JSON is, where tensors are behind it; 0: the body is the input's float32 alone."}  # fmt: skip
@@ -137,8 +137,8 @@ def _pictures() -> Operations:
     body = {**_raw("image/*", OCTETS), FORM: {"schema": named("Form")}, **json("Instances")}
     about = (
         f"The body is a picture (JPEG, PNG, WebP, BMP, GIF or TIFF of any size), a form with 1 to {LARGEST_BATCH} of them, or "
-        "TensorFlow Serving's `instances`. One picture gets its labels, several get `predictions` in their order, `instances` get "
-        "a probability for each class. Pictures are turned upright, laid on white and stretched, as in training."
+        "TensorFlow Serving's `instances`. One picture gets its labels, several get `predictions` in their order, `instances` "
+        "get a probability for each class. Pictures are turned upright, laid on white and stretched, as in training."
     )  # fmt: skip
     catalogue = operation(PICTURES, "Lists the models, with their classes and the size of their pictures.",
                           answer("The newest version of every model.", json("Catalogue")))  # fmt: skip

@@ -154,6 +154,6 @@ def _predictions(outputs: Outputs) -> list[Any]:
 
 def _top(request: Request) -> int:
     given = request.query.get("top", [str(TOP)])[-1]
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= 1000):
+    if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= 1000):
         raise malformed(f"top={shortened(given)} is no number of classes from 1 to 1000")
     return int(given)

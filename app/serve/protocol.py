@@ -5,7 +5,7 @@ Source: KServe's "Open Inference Protocol" and Triton's "Binary Tensor Data" and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from app.serve.tensors import TAKEN, Array, checked_shape, from_bytes, from_numb
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics")
 HEADER_LENGTH = b"inference-header-content-length"
+LENGTH_DIGITS = 20  # what has more is no length, and Python reads no number of thousands of digits
 JSON, OCTETS = b"application/json", b"application/octet-stream"
 
 
@@ -61,7 +62,7 @@ def parse(body: bytes, header_length: bytes | None, served: Served) -> Inference
     """
     if header_length is None:
         return _request(json_object(body), memoryview(b""), served)
-    if not header_length.isdigit() or int(header_length) > len(body):
+    if not header_length.isdigit() or len(header_length) > LENGTH_DIGITS or int(header_length) > len(body):
         raise malformed("Inference-Header-Content-Length is no length of JSON within the body")
     length, view = int(header_length), memoryview(body)
     if length == 0:
@@ -76,20 +77,31 @@ def answer(served: Served, asked: Inference, outputs: Outputs) -> tuple[bytes, i
         told["id"] = asked.id
     rows, raw = [], []
     for wanted in asked.wanted:
-        values = outputs[wanted.name]
-        row: dict[str, Any] = {"name": wanted.name, "datatype": FLOAT, "shape": values.shape}
-        texts = classified(values, wanted.best, served.release.classes) if wanted.best else None
-        if texts is not None:
-            row |= {"datatype": "BYTES", "shape": [len(values), len(texts) // len(values)]}
+        datatype, shape, values = shown(served, wanted, outputs)
+        row: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": shape}
         if wanted.binary:
-            raw.append(strings(texts) if texts is not None else values.astype("<f4", copy=False).tobytes())
+            raw.append(packed(values))
             row["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            row["data"] = texts if texts is not None else np.ascontiguousarray(values).ravel()
+            row["data"] = values if isinstance(values, list) else np.ascontiguousarray(values).ravel()
         rows.append(row)
     told["outputs"] = rows
     text = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
     return (text + b"".join(raw), len(text)) if raw else (text, None)
+
+
+def shown(served: Served, wanted: Wanted, outputs: Outputs) -> tuple[str, Sequence[int], Array | list[str]]:
+    """Datatype, shape and values of an output: its numbers, or the likeliest classes if those are wanted."""
+    values = outputs[wanted.name]
+    if not wanted.best:
+        return FLOAT, values.shape, values
+    texts = classified(values, wanted.best, served.release.classes)
+    return "BYTES", (len(values), len(texts) // len(values)), texts
+
+
+def packed(values: Array | list[str]) -> bytes:
+    """An output's bytes as the protocol has them."""
+    return strings(values) if isinstance(values, list) else values.astype("<f4", copy=False).tobytes()
 
 
 def classified(values: Array, best: int, classes: tuple[str, ...]) -> list[str]:
@@ -109,7 +121,7 @@ def json_object(text: bytes | memoryview) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise malformed(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
-        raise malformed("the body is no JSON object with 'inputs'")
+        raise malformed("the body is no JSON object")
     return found
 
 
@@ -125,12 +137,11 @@ def _request(values: dict[str, Any], raw: memoryview, served: Served) -> Inferen
     if not isinstance(binary, bool):
         raise malformed("'binary_data_output' is neither true nor false")
     wanted = values.get("outputs")
-    if wanted is None or wanted == []:
-        asked = tuple(Wanted(output, binary) for output in served.output_shapes)
-    elif isinstance(wanted, list) and all(isinstance(one, dict) for one in wanted):
-        asked = tuple(_wanted(wanted, binary, served))
-    else:
+    if wanted is None:
+        wanted = []
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise malformed("'outputs' is no list of outputs")
+    asked = asked_outputs(wanted, served, binary)
     return Inference(images, asked, name, seconds(parameters))
 
 
@@ -150,6 +161,17 @@ def _images(given: dict[str, Any], raw: memoryview, served: Served) -> Array:
     if type(size) is not int or size != len(raw):
         raise malformed(f"'binary_data_size' is {shortened(size)}; there are {len(raw)} bytes behind the JSON")
     return from_bytes(raw, datatype, shape)
+
+
+def asked_outputs(given: list[dict[str, Any]], served: Served, binary: bool = False) -> tuple[Wanted, ...]:
+    """The outputs that a client asks for by name and parameters; all of them if it asks for none.
+
+    Args:
+        binary: whether those are binary that do not say.
+    Raises:
+        Refusal: says what is wrong with one.
+    """
+    return tuple(_wanted(given, binary, served) if given else (Wanted(name, binary) for name in served.output_shapes))
 
 
 def _wanted(given: list[dict[str, Any]], binary: bool, served: Served) -> Iterator[Wanted]:

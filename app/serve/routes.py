@@ -10,7 +10,7 @@ from app.serve.http import Headers, Request, Response, Route, json_response
 from app.serve.openapi import document
 from app.serve.pictures import LARGE_BYTES, predict
 from app.serve.refusal import Refusal, malformed
-from app.serve.service import NAME
+from app.serve.service import NAME, Service
 from app.serve.statistics import Counted, Statistics
 
 PAGE = Path(__file__).with_name("page")
@@ -60,11 +60,7 @@ async def model_config(request: Request, model: str, version: str = "") -> Respo
 
 async def model_statistics(request: Request, model: str = "", version: str = "") -> Response:
     """What was counted, of one version or of all."""
-    service = request.service
-    if model:
-        service.find(model, version)
-    counts = await service.statistics()
-    rows = [row(*key, found) for key, found in counts.items() if (not model or key[0] == model) and version in ("", key[1])]
+    rows = await statistics_rows(request.service, model, version)
     return json_response({"model_stats": rows})
 
 
@@ -89,6 +85,8 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
 async def index(request: Request) -> Response:
     """Every version, and whether it is served."""
     wanted = (await options(request)).get("ready", False)
+    if not isinstance(wanted, bool):
+        raise malformed("'ready' is neither true nor false")
     rows = request.service.repository.index()
     return json_response([one for one in rows if not wanted or one["state"] == "READY"])
 
@@ -141,15 +139,14 @@ async def page(request: Request, file: str = "") -> Response:
     """The page for people, and its parts."""
     name = file or ("docs.html" if request.path == "/docs" else "index.html")
     kind = KINDS.get(Path(name).suffix)
-    if kind is None or not (PAGE / name).is_file():
+    if kind is None or name not in (known.name for known in PAGE.iterdir()):
         raise Refusal(404, f"there is no page/{name}")
     return Response((PAGE / name).read_bytes(), 200, kind, list(POLICY))
 
 
 async def openapi(request: Request) -> Response:
     """This list, for programs."""
-    del request
-    return json_response(document())
+    return json_response(document(bool(request.service.settings.api_key)))
 
 
 async def prometheus(request: Request) -> Response:
@@ -158,6 +155,18 @@ async def prometheus(request: Request) -> Response:
         request.service, await request.service.statistics(), request.headers.get(b"accept", b"").decode("latin-1")
     )
     return Response(text, 200, kind.encode())
+
+
+async def statistics_rows(service: Service, model: str, version: str) -> list[dict[str, Any]]:
+    """What was counted of a version, of all of a name, or of everything.
+
+    Raises:
+        Refusal: it is not served.
+    """
+    if model:
+        service.find(model, version)
+    counts = await service.statistics()
+    return [row(*key, found) for key, found in counts.items() if (not model or key[0] == model) and version in ("", key[1])]
 
 
 def row(name: str, version: str, found: Statistics) -> dict[str, Any]:

@@ -64,6 +64,11 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
     stopped = asyncio.create_task(stopping.wait())
     living: list[asyncio.Task[None]] = [serving, sweeping]  # that end before their time by a fault alone
     try:
+        if settings.grpc_port is not None:
+            from app.serve.grpc import GrpcServer
+
+            grpc = GrpcServer(service)
+            say(f"grpc: {await grpc.start(settings.host, settings.grpc_port)}")
         opening = asyncio.create_task(service.open())
         await asyncio.wait([opening, stopped, *living], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():

@@ -23,7 +23,7 @@ def test_snippets_without_a_file_are_left_out(release):
     assert re.findall(r"^### (.*)", text, re.MULTILINE) == [
         "Python: ONNX Runtime",
         "Browser: ONNX Runtime Web",
-        "Service: Open Inference Protocol (Triton, KServe)",
+        "Service: Open Inference Protocol (Convoy, Triton, KServe)",
         "C++: ONNX Runtime",
     ]
     assert "model.onnx" not in text.replace("1/model.onnx", "")  # as Triton wants it to be called

@@ -23,6 +23,8 @@ from app.data.cache import cached
 from app.export.card import card
 from app.export.snippets import RUN, SNIPPETS, operators_of
 from tests.runtimes.environments import LASTING, MEDIAPIPE, Unreachable
+from tests.serve.started import Server
+from tests.small_run import small_release
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 SAMPLE = "samples/00.png"
@@ -93,9 +95,13 @@ def mediapipe(section, folder):
 
 
 def service(section, folder):
-    with stand_in_server(folder) as port:
-        code = re.sub(r"localhost:\d+", f"localhost:{port}", block(section, "python"))
+    """By the service of this program, which speaks both protocols; of the release as it is, which it would refuse otherwise."""
+    server = Server(str(small_release().folder), "--grpc-port", "none", log=folder / "log")
+    try:
+        code = re.sub(r"localhost:\d+", f"localhost:{server.port}", block(section, "python"))
         return run([sys.executable, "-c", code], folder).strip()
+    finally:
+        server.stop()
 
 
 def kotlin(section, folder):
@@ -202,45 +208,6 @@ def served(handler):
     finally:
         server.shutdown()
         server.server_close()
-
-
-def stand_in_server(folder):
-    """A server that answers what Triton or TensorFlow Serving would, and nothing to a request that is not of their protocols."""
-    session = onnxruntime.InferenceSession(folder / "model.onnx")
-
-    def asked(array):
-        return session.run(["probabilities"], {"image": np.asarray(array, np.float32)})[0]
-
-    def inference(body):
-        [tensor] = body["inputs"]
-        assert set(body) == {"inputs"}
-        assert set(tensor) == {"name", "shape", "datatype", "data"}
-        assert (tensor["name"], tensor["datatype"]) == ("image", "FP32")
-        assert np.shape(tensor["data"]) == (np.prod(tensor["shape"]),)
-        found = asked(np.reshape(tensor["data"], tensor["shape"]))
-        output = {"name": "probabilities", "datatype": "FP32", "shape": found.shape, "data": found.ravel().tolist()}
-        return {"model_name": "lenet5-digits", "model_version": "1", "outputs": [output]}
-
-    def prediction(body):
-        assert set(body) == {"instances"}
-        return {"predictions": asked(body["instances"]).tolist()}
-
-    routes = {"/v2/models/lenet5-digits/infer": inference, "/v1/models/lenet5-digits:predict": prediction}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            assert self.headers["Content-Type"] == "application/json"
-            text = json.dumps(routes[self.path](body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_):
-            pass
-
-    return served(Handler)
 
 
 def section(text, snippet):

@@ -48,7 +48,7 @@ class Memory:
 
     connections: int
     resident: int
-    proportional: int
+    once: int
 
 
 @dataclass(frozen=True)

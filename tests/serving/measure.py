@@ -57,6 +57,12 @@ class Bound:
     rates: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
 
+    def add(self, ceiling: Ceiling, seconds: int) -> None:
+        """Measures it once more."""
+        rate, cpu_seconds = ceiling.measure(self.sessions, self.threads, seconds)
+        self.rates.append(rate)
+        self.cpu_seconds.append(cpu_seconds)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -94,19 +100,18 @@ def measure_load(
         servers = _start_all(network, rows, started, say)
         ceiling = Ceiling(network.model)
         started.callback(ceiling.stop)
-        for number, order in enumerate(turns(len(rows), rounds), 1):
+        for number, order in enumerate(turns(len(bounds) + len(rows), rounds), 1):
             say(f"{network.title}: round {number} of {rounds}")
-            for row in _in_order(rows, order):
-                with _noted(row):
-                    row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
-            for bound in bounds:
-                rate, cpu_seconds = ceiling.measure(bound.sessions, bound.threads, seconds)
-                bound.rates.append(rate)
-                bound.cpu_seconds.append(cpu_seconds)
+            for place in order:
+                if place < len(bounds):  # just before or after the first row, which is ours
+                    bounds[place].add(ceiling, seconds)
+                elif not (row := rows[place - len(bounds)]).failure:
+                    with _noted(row):
+                        row.rounds.append(_load(servers[row.kind], row.case, network.connections, seconds))
         waiting = [row for row in rows if row.case.title in timed]
         for number, order in enumerate(turns(len(waiting), LATENCY_ROUNDS)):
             say(f"{network.title}: latency, round {number + 1} of {LATENCY_ROUNDS}")
-            for row in _in_order(waiting, order):
+            for row in (waiting[place] for place in order if not waiting[place].failure):
                 with _noted(row):
                     row.latencies.append(_latency(servers[row.kind], row, network.connections, 2 * seconds, number))
     good = tuple(row for row in rows if not row.failure)
@@ -186,11 +191,6 @@ def _latency(server: Server, row: Row, connections: int, seconds: int, seed: int
         lateness_seconds=found.lateness_seconds,
         others_cores=max(0.0, machine - busy - client) / took,
     )
-
-
-def _in_order(rows: Sequence[Row], order: Sequence[int]) -> Iterator[Row]:
-    """The rows that have not failed."""
-    return (rows[place] for place in order if not rows[place].failure)
 
 
 @contextmanager

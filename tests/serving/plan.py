@@ -79,7 +79,7 @@ def memory_goals(network: str, kind: Kind, title: str, found: Sequence[Memory]) 
         return []
     few, many = found
     name = f"{network}, {title}: memory with {many.connections} clients to that with {few.connections}"
-    return [Goal(name, many.proportional / few.proportional, MEMORY_GOAL, True)]
+    return [Goal(name, many.once / few.once, MEMORY_GOAL, True)]
 
 
 def cpu_ratio(row: Row, other: Row) -> float:

@@ -89,8 +89,14 @@ class Tree:
         return sum(process.ticks for process in session_processes(self.process.pid)) / TICKS
 
     def memory_bytes(self) -> tuple[int, int]:
-        """Resident memory, where pages that processes share count for each; and where they count once (Pss)."""
-        resident = proportional = 0
+        """Resident memory, where pages that processes share count for each; and where they count once.
+
+        Once: what is in no file as Linux divides it between processes (Pss); of files, as mapped libraries, what the process
+        has that maps most. Their Pss would be less the more others on this machine have the same libraries open.
+        Source: proc_pid_smaps_rollup(5).
+        """
+        resident = own = 0
+        files = [0]
         for process in session_processes(self.process.pid):
             try:
                 text = (PROC / str(process.number) / "smaps_rollup").read_text()
@@ -98,8 +104,9 @@ class Tree:
                 continue
             sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in text.splitlines()[1:]}
             resident += sizes["Rss"]
-            proportional += sizes["Pss"]
-        return resident, proportional
+            own += sizes["Pss_Anon"] + sizes["Pss_Shmem"]
+            files.append(sizes["Rss"] - sizes["Anonymous"] - sizes["Pss_Shmem"])
+        return resident, own + max(files)
 
     def settle(self) -> None:
         """Waits until they have done what is left of requests whose senders are gone."""

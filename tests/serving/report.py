@@ -156,8 +156,8 @@ def _latency_row(row: Row) -> Sequence[str]:
 
 def _memory_rows(memories: Sequence[tuple[str, Kind, str, list[Memory]]]) -> Iterator[Sequence[str]]:
     for network, kind, title, (few, many) in memories:
-        sizes = [f"{size / 1e6:.0f}" for size in (few.proportional, many.proportional)]
-        ratio = f"{many.proportional / few.proportional:.2f}"
+        sizes = [f"{size / 1e6:.0f}" for size in (few.once, many.once)]
+        ratio = f"{many.once / few.once:.2f}"
         yield network, title, kind.title, *sizes, ratio, f"{few.resident / 1e6:.0f} -> {many.resident / 1e6:.0f}"
 
 

@@ -58,11 +58,33 @@ def test_the_cpu_time_of_children_counts_while_they_live_and_after(tmp_path):
         wait_until(lambda: tree.cpu_seconds() >= 0.6)
         pids = subprocess.run(["ps", "-o", "pid=", "-s", str(tree.process.pid)], capture_output=True, text=True).stdout.split()
         assert len(pids) == 2
-        resident, proportional = tree.memory_bytes()
-        assert resident >= proportional > 4e6
     finally:
         tree.stop()
     assert not subprocess.run(["ps", "-o", "pid=", "-s", str(tree.process.pid)], capture_output=True, text=True).stdout.split()
+
+
+def test_memory_that_processes_share_counts_once(tmp_path):
+    size = 50_000_000
+    forks = f"import os, time; held = b'1' * {size}; os.fork(); time.sleep(60)"
+    tree = Tree([sys.executable, "-c", forks], tmp_path / "log", tmp_path)
+    try:
+        wait_until(lambda: tree.memory_bytes()[0] > 2 * size)
+        resident, once = tree.memory_bytes()
+        assert resident > 2 * size
+        assert size < once < 1.5 * size
+    finally:
+        tree.stop()
+
+
+def test_a_process_alone_has_the_memory_that_is_resident(tmp_path):
+    tree = Tree([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", tmp_path)
+    try:
+        wait_until(lambda: tree.memory_bytes()[0] > 5e6)
+        time.sleep(0.3)  # until it is started
+        resident, once = tree.memory_bytes()
+        assert once == pytest.approx(resident, rel=0.02)  # whatever else on the machine maps the same libraries
+    finally:
+        tree.stop()
 
 
 def test_a_paused_server_does_nothing_until_it_is_resumed(tmp_path):

@@ -61,15 +61,15 @@ SNIPPETS = (
     Snippet("python_mediapipe", "Python: MediaPipe Tasks", TFLITE, f"{RUN}, with MediaPipe 1.2.2."),
     Snippet(
         "service_protocol",
-        "Service: Open Inference Protocol (Triton, KServe)",
+        "Service: Open Inference Protocol (Convoy, Triton, KServe)",
         ONNX,
-        f"{RUN} with a stand-in for the server that checks the request; not with Triton.",
+        f"{RUN} with `python -m app serve`; not with Triton.",
     ),
     Snippet(
         "service_tensorflow",
         "Service: TensorFlow Serving",
         ("saved_model",),
-        f"{RUN} with a stand-in for the server that checks the request; not with TensorFlow Serving.",
+        f"{RUN} with `python -m app serve`, which answers the same requests; not with TensorFlow Serving.",
     ),
     Snippet("cpp_onnx", "C++: ONNX Runtime", ONNX, f"{RUN}."),
     Snippet(
