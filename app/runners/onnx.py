@@ -33,6 +33,12 @@ class OnnxRunner:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     @property
+    def provider(self) -> str:
+        """What runs it: a provider that was asked for may find no device to run on."""
+        found: str = self._session.get_providers()[0]
+        return found
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What the exporter wrote into the file: labels, objective and input as JSON."""
         return dict(self._session.get_modelmeta().custom_metadata_map)

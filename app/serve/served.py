@@ -52,13 +52,11 @@ def prepare(release: Release, settings: Settings) -> Prepared:
     artifact = files[settings.variant]
     check_artifact(release, artifact)
     check_extras(release)
-    providers = available_providers()
-    on_card = providers[0] != CPU
     # On the CPU a run takes one core, and there are as many at once as cores: batches of different requests do not wait for
     # each other, and threads of one run do not spin while they wait.
-    runner = OnnxRunner(release.folder / artifact.path, 1, providers)
+    runner = OnnxRunner(release.folder / artifact.path, 1, available_providers())
     tuning = tune(runner.run, runner.input_shape)
-    return Prepared(release, artifact, runner, tuning, 1 if on_card else settings.slots)
+    return Prepared(release, artifact, runner, tuning, settings.slots if runner.provider == CPU else 1)
 
 
 class Served:

@@ -27,6 +27,7 @@ def opened_browser() -> Iterator[Chromium]:
 
 
 def open_page(browser, server, path=""):
+    browser.open("about:blank")  # else a new fragment alone would load nothing
     browser.open(f"{server.url}/{path}")
     browser.wait("document.readyState === 'complete'")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.errors import UserError
 from app.progress import duration
 from tests.runtimes.environments import Unreachable
-from tests.serving.load import LoadFailed, require_wrk
+from tests.serving.load import LoadFailed, require_tools
 from tests.serving.material import LENET, MOBILENET, Network, find_network
 from tests.serving.measure import measure_load, measure_memory, measure_start
 from tests.serving.plan import ASKED, REMEMBERED, SHAPES, STARTED, TIMED, load_goals, memory_goals
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # or the servers would be left, asleep
     began = time.monotonic()
     try:
-        require_wrk()
+        require_tools()
         report = benchmark(given)
     except (UserError, Unreachable) as error:
         print(error, file=sys.stderr)
@@ -70,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Unready, LoadFailed) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing was kept", file=sys.stderr)
+        return 130
     say(f"took {duration(time.monotonic() - began)}")
     print(report.to_markdown())
     if given.json:

@@ -24,7 +24,9 @@ class Ceiling:
 
     def __init__(self, model: Path) -> None:
         command = [sys.executable, "-m", "tests.serving.ceiling", str(model)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     def measure(self, sessions: int, threads: int, seconds: float) -> tuple[float, float]:
         """Pictures a second, and CPU seconds of a picture; one picture a run, so many runs at once."""

@@ -8,6 +8,7 @@ import random
 import select
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -58,12 +59,14 @@ class Open:
         return self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
 
 
-def require_wrk() -> None:
-    """Refuses to go on without the load generator.
+def require_tools() -> None:
+    """Refuses to go on without what the measurements need.
 
     Raises:
-        UserError: it is not installed.
+        UserError: this is not Linux, or the load generator is not installed.
     """
+    if sys.platform != "linux":
+        raise UserError(f"the system is {sys.platform}; CPU time and memory are counted as Linux tells them, so run it there")
     if which("wrk") is None:
         raise UserError("no program 'wrk', which makes the load; install it with: apt-get install wrk")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
+from app.bench.measure import all_threads
 from tests.serving.figures import Goal, Memory, paired_ratio
 from tests.serving.material import LARGE, LENET, MOBILENET, PNG, SMALL
 from tests.serving.measure import Measured, Row
 from tests.serving.questions import BINARY, JSON
 from tests.serving.servers import FASTAPI, INLINE, LITSERVE_PICTURES, LITSERVE_TENSORS, OURS, THREADED, Kind
 
-CORES = len(os.sched_getaffinity(0))
+CORES = max(all_threads())
 ASKED: Mapping[str, Sequence[tuple[Kind, str]]] = {
     LENET: (
         (OURS, JSON),

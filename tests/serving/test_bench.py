@@ -1,8 +1,8 @@
 """The pure parts of the benchmark: what it reads, counts and divides."""
 
 import json
+import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -10,12 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from tests.serving import bench
+from tests.serving import bench, processes
 from tests.serving.figures import Goal, paired_ratio, turns
 from tests.serving.load import LoadFailed, due_times, open_loop, parse_wrk
-from tests.serving.processes import Tree, parse_stat
+from tests.serving.processes import PROC, Tree, parse_stat, session_processes
 from tests.serving.questions import LENGTH, picture, tensor_as_bytes, tensor_as_json
 
+linux = pytest.mark.skipif(not (PROC / "self" / "stat").exists(), reason="CPU time and memory are counted as Linux tells them")
 IMAGE = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
 EXPECTED = np.array([0.1, 0.7, 0.2], np.float32)
 WRK = """Running 2s test @ http://127.0.0.1:9101/infer
@@ -49,6 +50,7 @@ def test_a_process_with_brackets_in_its_name_is_read():
     assert (process.number, process.session, process.ticks) == (4711, 71, 127)
 
 
+@linux
 def test_the_cpu_time_of_children_counts_while_they_live_and_after(tmp_path):
     spin = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
     ended, living = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])\n", f"{spin}time.sleep(60)"
@@ -56,13 +58,26 @@ def test_the_cpu_time_of_children_counts_while_they_live_and_after(tmp_path):
     tree = Tree([sys.executable, "-c", parent], tmp_path / "log", tmp_path)
     try:
         wait_until(lambda: tree.cpu_seconds() >= 0.6)
-        pids = subprocess.run(["ps", "-o", "pid=", "-s", str(tree.process.pid)], capture_output=True, text=True).stdout.split()
-        assert len(pids) == 2
+        assert len(list(session_processes(tree.process.pid))) == 2
     finally:
         tree.stop()
-    assert not subprocess.run(["ps", "-o", "pid=", "-s", str(tree.process.pid)], capture_output=True, text=True).stdout.split()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(tree.process.pid, 0)
 
 
+@linux
+def test_processes_that_ignore_the_request_to_end_are_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    stubborn = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); open('deaf', 'w'); time.sleep(60)"
+    )
+    tree = Tree([sys.executable, "-c", stubborn], tmp_path / "log", tmp_path)
+    wait_until((tmp_path / "deaf").exists)
+    tree.stop()
+    wait_until(lambda: not list(session_processes(tree.process.pid)))
+
+
+@linux
 def test_memory_that_processes_share_counts_once(tmp_path):
     size = 50_000_000
     forks = f"import os, time; held = b'1' * {size}; os.fork(); time.sleep(60)"
@@ -76,6 +91,7 @@ def test_memory_that_processes_share_counts_once(tmp_path):
         tree.stop()
 
 
+@linux
 def test_a_process_alone_has_the_memory_that_is_resident(tmp_path):
     tree = Tree([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", tmp_path)
     try:
@@ -87,6 +103,7 @@ def test_a_process_alone_has_the_memory_that_is_resident(tmp_path):
         tree.stop()
 
 
+@linux
 def test_a_paused_server_does_nothing_until_it_is_resumed(tmp_path):
     tree = Tree([sys.executable, "-c", "while True: pass"], tmp_path / "log", tmp_path)
     try:
