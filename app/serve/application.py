@@ -17,6 +17,7 @@ from os import getpid
 from typing import Any
 
 from app.serve.http import Headers, Receive, Request, Response, Route, Send, json_response
+from app.serve.log import hear_libraries
 from app.serve.refusal import Refusal
 from app.serve.service import Service
 from app.serve.statistics import LEFT
@@ -50,6 +51,7 @@ class Application:
         self._numbers = count(1)
         self._prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-"
         self._key = service.settings.api_key.encode()
+        hear_libraries(service.log)
         self.answered: dict[tuple[str, int], int] = {}  # by route and status
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -83,7 +85,7 @@ class Application:
             headers.append((b"content-type", response.content_type))
         if response.status != 204:
             headers.append((b"content-length", b"%d" % len(body)))
-        if service.draining:
+        if service.draining and not scope.get("queued"):
             headers.append((b"connection", b"close"))
         if service.settings.origins:
             headers += self._cross_origin(request)

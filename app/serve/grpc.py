@@ -28,6 +28,7 @@ from app.serve.statistics import LEFT
 
 NAME = f"{PACKAGE}.GRPCInferenceService"
 ARRIVAL_SECONDS = 30.0  # that a call's message may take to arrive
+TAKING_SECONDS = 0.1
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -50,6 +51,7 @@ class GrpcServer:
         self._numbers = count(1)
         self._prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-g"
         self._server: Any = None
+        self._last: asyncio.Event | None = None  # set when answers need not wait for the end any more
 
     async def start(self, host: str, port: int) -> str:
         """Listens, and gives the address that clients dial.
@@ -81,9 +83,19 @@ class GrpcServer:
         return f"{shown}:{bound}"
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no more calls; those under way may end within the time."""
-        if self._server:
-            await self._server.stop(grace_seconds)
+        """Takes no more calls; those under way may end within the time.
+
+        grpc drops what has arrived and was not taken yet at that moment, and under load there is always something. So for a
+        moment nobody is answered, which keeps those who wait from sending more, and all that has arrived is taken.
+        """
+        if not self._server:
+            return
+        self._last = asyncio.Event()
+        await asyncio.sleep(TAKING_SECONDS)
+        stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        await asyncio.wait([stopping], timeout=TAKING_SECONDS)
+        self._last.set()
+        await stopping
 
     def _handler(self, name: str, rpc: Rpc) -> Any:
         kind = getattr(inference, f"{name}Request")
@@ -128,6 +140,8 @@ class GrpcServer:
         finally:
             service.receiving_bytes -= held
             self._note(name, status, number, began, call, client)
+        if self._last:
+            await self._last.wait()
         return found
 
     def _check_key(self, metadata: dict[str, str]) -> None:

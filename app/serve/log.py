@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -62,6 +63,26 @@ class Log:
         self.flush()
         values = {"time": round(time.time(), 6), "level": level, "event": event} | values
         self._write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class _Libraries(logging.Handler):
+    """What libraries report as an error. Their warnings are about what clients sent, who are told by their answers."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.ERROR)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.error("a library reports", source=record.name, reason=self.format(record))
+
+
+def hear_libraries(log: Log) -> None:
+    """Has what libraries report in this process written as lines of the log, and nothing of it beside them."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(_Libraries(log))
+    logging.captureWarnings(True)
 
 
 def _to_stderr(lines: bytes) -> None:

@@ -113,8 +113,8 @@ def parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
 
     if not boundary:
         raise malformed("the form has no boundary")
-    parser = FormParser(FORM, None, keep, boundary=boundary, config={"MAX_MEMORY_FILE_SIZE": 2**62})
     try:
+        parser = FormParser(FORM, None, keep, boundary=boundary, config={"MAX_MEMORY_FILE_SIZE": 2**62})
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:

@@ -40,8 +40,8 @@ class LimitedServer(Server):
     """A server with limits that have no flag.
 
     Args:
+        wait: until it is ready, not until it listens alone.
         settings: of `Settings`, but the sources and limits.
-        command: in front of Python's own: a shell's, for instance.
     """
 
     def __init__(self, *sources: object, log: Path, limits: dict[str, Any], wait: bool = True, **settings: Any) -> None:
@@ -65,10 +65,12 @@ class LimitedServer(Server):
 
 
 @contextlib.contextmanager
-def limited(*sources: object, folder: Path, **given: Any) -> Iterator[LimitedServer]:
-    """A server with the limits that are given by name, or as `settings`; ended with the block, if not before."""
-    settings = given.pop("settings", {})
-    server = LimitedServer(*sources, log=folder / f"log-{time.monotonic_ns()}", limits=given, **settings)
+def limited(
+    *sources: object, folder: Path, wait: bool = True, settings: dict[str, Any] | None = None, **limits: Any
+) -> Iterator[LimitedServer]:
+    """A server with these limits, ended with the block, if not before; its log goes into the folder."""
+    log = folder / f"log-{time.monotonic_ns()}"
+    server = LimitedServer(*sources, log=log, limits=limits, wait=wait, **(settings or {}))
     try:
         yield server
     finally:

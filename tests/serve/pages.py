@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tests.demo.chromium import Chromium
 
-MET = "document.querySelector('#details').textContent"
+MET = "document.querySelector('#details')?.textContent"
 ANSWERED = "!document.querySelector('#time').hidden && document.querySelectorAll('#bars li').length"
 TROUBLE = "!document.querySelector('#trouble').hidden && document.querySelector('#what').textContent"
 

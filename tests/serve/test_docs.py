@@ -1,52 +1,142 @@
-"""What the pages say of the service works as it is typed."""
+"""The page about the API: every route of the description, with lines for the terminal that work as they stand."""
 
 import json
-import re
-import shlex
 import shutil
 import subprocess
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
-from app.cli import _parser
+from tests.demo.chromium import PROGRAM
+from tests.serve.pages import ANSWERED, choose, open_page, opened_browser, tap, text
 
-ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "serving.md")
-UNIT, CONTAINER = (ROOT / "docs" / "serving" / name for name in ("convoy.service", "Containerfile"))
-
-
-def lines(start: str) -> list[str]:
-    return [line for page in PAGES for line in page.read_text().splitlines() if line.startswith(start)]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")]
+ROUTES = "document.querySelectorAll('.route').length"
+LINES = "[...document.querySelectorAll('.terminal code')].map((one) => one.textContent)"
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
-@pytest.mark.parametrize("line", lines("curl "))
-def test_a_line_of_curl_is_answered(server, release, line):
-    typed = line.replace("localhost:8000", f"{server.host}:{server.port}").replace(
-        "exported/lenet5-digits/1", str(release.folder)
+@pytest.fixture
+def browser():
+    with opened_browser() as opened:
+        yield opened
+
+
+def test_every_route_is_listed_with_all_that_is_said_of_it(browser, server):
+    described = server.get("/openapi.json").json()
+    open_page(browser, server, "docs")
+    browser.wait(ROUTES)
+    titles = (
+        "[...document.querySelectorAll('summary')].map((one) => [...one.children].slice(0, 2).map((part) => part.textContent))"
     )
-    done = subprocess.run(["curl", "--silent", "--fail", *shlex.split(typed)[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done
-    assert '"labels":[{"label":' in done.stdout
+    shown = [(method.lower(), path) for method, path in browser.run(titles)]
+    operations = [(method, path, what) for path, item in described["paths"].items() for method, what in item.items()]
+    assert len(operations) > 20
+    assert sorted(shown) == sorted((method, path) for method, path, _ in operations)
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for method, path, what in operations:
+        place = shown.index((method, path))
+        part = f"document.querySelectorAll('.route')[{place}]"
+        assert browser.run(f"{part}.querySelector('summary span').textContent") == what["summary"].replace("`", "")
+        parameters = browser.run(f"[...{part}.querySelectorAll('dt code')].map((one) => one.textContent)")
+        assert len(parameters) == len(what.get("parameters", []))
+        assert browser.run(f"[...{part}.querySelectorAll('.status b')].map((one) => one.textContent)") == list(what["responses"])
+        kinds = browser.run(f"[...{part}.querySelectorAll(':scope > .type')].map((one) => one.textContent)")
+        assert kinds == list(what.get("requestBody", {}).get("content", {}))
+        assert browser.run(f"{part}.querySelectorAll('.terminal').length") == max(1, len(kinds))
+    assert not any("{model}" in line or "undefined" in line for line in browser.run(LINES))
 
 
-def test_lines_of_curl_are_there():
-    assert len(lines("curl ")) >= 3
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_lines_for_a_terminal_are_answered_as_they_stand(browser, server, release, tmp_path):
+    open_page(browser, server, "docs")
+    browser.wait(ROUTES)
+    shutil.copy(release.folder / "samples/00.png", tmp_path / "picture.jpg")  # what it is, not what it is called, is looked at
+    for name in ("one.jpg", "two.jpg"):
+        shutil.copy(tmp_path / "picture.jpg", tmp_path / name)
+    shortened = ("body.bin", "/infer ", "/unload")  # tensors of an example are shorter than any network's; and one takes it away
+    lines = [line for line in browser.run(LINES) if not any(part in line for part in shortened)]
+    assert len(lines) > 20
+    assert all(f"{server.url}/" in line for line in lines)
+    for line in lines:
+        command = f"{line} -sS -o answer -w '%{{http_code}}'"
+        status = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert status.stdout.endswith("200"), (line, status.stdout, status.stderr, (tmp_path / "answer").read_text())
+    [picture] = [line for line in lines if "models/lenet5-digits:predict" in line and "image/jpeg" in line]
+    answered = subprocess.run(["bash", "-c", f"{picture} -sS"], cwd=tmp_path, capture_output=True, timeout=60).stdout
+    asked = server.post(
+        "/v1/models/lenet5-digits:predict?top=5", (tmp_path / "picture.jpg").read_bytes(), content_type="image/png"
+    )
+    assert json.loads(answered) == asked.json()
 
 
-def test_the_commands_have_flags_that_exist():
-    commands = lines("python -m app serve")
-    # A unit and a container start the same command, by paths of their own.
-    [unit] = re.findall(r"^ExecStart=\S+ -m app (.*)$", UNIT.read_text(), re.MULTILINE)
-    entry, standard = (re.search(rf"^{word} (\[.*\])$", CONTAINER.read_text(), re.MULTILINE)[1] for word in ("ENTRYPOINT", "CMD"))
-    words = [shlex.split(line)[3:] for line in commands] + [unit.split(), [*json.loads(entry)[3:], *json.loads(standard)]]
-    assert len(words) >= 4
-    for one in words:
-        assert _parser().parse_args(one).command.__name__ == "serve"
+def test_a_line_is_copied_whole_and_the_address_keeps_the_route(browser, server):
+    open_page(browser, server, "docs#post-v1-models-model-predict")
+    browser.wait(ROUTES)
+    assert browser.run("[...document.querySelectorAll('details[open]')].map((one) => one.id)") == ["post-v1-models-model-predict"]
+    browser.run("navigator.clipboard.writeText = async (line) => { window.copied = line; }")
+    tap(browser, "[open] .copy")
+    line = browser.wait("window.copied")
+    assert line == browser.run("document.querySelector('[open] .terminal code').textContent")
+    assert line.startswith("curl ")
+    assert "\n" not in line
+    browser.wait("document.querySelector('#copied').textContent === 'Copied'")
+    browser.run("document.querySelector('#get-v1-models summary').click()")
+    browser.wait("location.hash === '#get-v1-models'")
 
 
-def test_what_the_container_copies_is_there():
-    copied = re.findall(r"^COPY (\S+) ", CONTAINER.read_text(), re.MULTILINE)
-    assert {"requirements-serve.txt", "app", "models"} == set(copied)
-    assert all((ROOT / name).exists() for name in copied)
+def test_where_a_key_is_wanted_the_lines_have_a_place_for_it(browser, server, start, release):
+    open_page(browser, server, "docs")
+    browser.wait(ROUTES)
+    assert not any("Authorization" in line for line in browser.run(LINES))
+    locked = start(release.folder, environment={"CONVOY_API_KEY": "open-sesame"})
+    open_page(browser, locked, "docs")
+    browser.wait(ROUTES)
+    for line in browser.run(LINES):
+        if "{" not in line and " -d " not in line and "-X POST" not in line and "@" not in line:
+            path = line.split()[-1] if "Authorization" not in line else line.split(" -H ")[0].split()[-1]
+            wanted = locked.get(path.strip("'").removeprefix(locked.url)).status == 401
+            assert ('-H "Authorization: Bearer $CONVOY_API_KEY"' in line) == wanted, line
+
+
+def test_both_pages_work_behind_a_prefix_of_a_proxy(browser, server, release):
+    class Proxy(BaseHTTPRequestHandler):
+        """Hands on what comes under /apps/convoy/, and nothing else."""
+
+        def do_GET(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            inside = self.path.startswith("/apps/convoy/")
+            answer = server.ask(
+                self.command, self.path.removeprefix("/apps/convoy") if inside else "/none", body, dict(self.headers)
+            )
+            self.send_response(answer.status)
+            for name in ("content-type", "content-length", "content-security-policy"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_POST = do_GET
+
+        def log_message(self, *parts):
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    Thread(target=proxy.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{proxy.server_port}/apps/convoy/"
+    browser.open(base)
+    choose(browser, release.folder / "samples/00.png", until=ANSWERED)
+    browser.run("document.querySelector('header a').click()")
+    browser.wait(ROUTES)
+    assert text(browser, "h1") == "Convoy API"
+    assert all(base in line for line in browser.run(LINES))
+    proxy.shutdown()
+
+
+def test_the_policy_of_the_pages_allows_nothing_inline_and_nothing_foreign(server):
+    for path in ("/", "/docs", "/page/main.js"):
+        policy = server.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert "*" not in policy

@@ -185,14 +185,16 @@ def test_of_several_models_the_address_keeps_the_choice(browser, start, several,
     assert browser.wait(TROUBLE) == "There is no model “letters” here"
 
 
-def test_a_model_that_left_is_told_and_the_others_are_offered(browser, start, several, digits):
-    server = start(several)
-    open_page(browser, server, "#words")
+def test_a_version_that_left_is_told_and_the_others_are_offered(browser, start, several, digits, tmp_path):
+    shutil.copytree(several, tmp_path / "exported")
+    server = start(tmp_path / "exported", "--all-versions", "--poll-seconds", "0.1")
+    open_page(browser, server, "#digits/1")
     choose(browser, digits[0])
-    assert server.post("/v2/repository/models/words/unload", {}).status == 200
+    shutil.rmtree(tmp_path / "exported/digits/1")
+    browser.wait("fetch('v1/models').then((answer) => answer.json()).then(({models}) => models[0].versions.length === 1)")
     assert choose(browser, digits[1], until=TROUBLE) == "This model is not here any more"
     tap(browser, "#offer")
-    assert browser.wait(f"{TROUBLE} === 'There is no model “words” here'")
+    browser.wait(f"{TROUBLE} === 'There is no model “digits/1” here'")
     browser.run("location.hash = '#digits'")
     browser.wait(ANSWERED)
     compare(browser, server, digits[1], "digits")

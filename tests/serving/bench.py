@@ -91,7 +91,7 @@ def _memory(report: Report, networks: dict[str, Network], given: argparse.Namesp
     for title, kind, case in REMEMBERED:
         if kind.key in given.servers:
             try:
-                found = measure_memory(networks[title], kind, case, given.seconds, say)
+                found = measure_memory(networks[title], kind, case, given.seconds + 1, say)
             except (Unready, LoadFailed) as error:
                 report.failures.append(f"memory, {title}, {case}, {kind.title}: {error}")
                 continue

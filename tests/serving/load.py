@@ -100,7 +100,9 @@ def parse_wrk(text: str) -> Closed:
     if not lines:
         raise LoadFailed(f"wrk told nothing: {text.strip()[-300:]}")
     told = json.loads(lines[-1])
-    if told["refused"] or told["broken"] or not told["requests"]:
+    if not told["requests"]:
+        raise LoadFailed(f"not one answer in {told['microseconds'] / 1e6:.1f} s")
+    if told["refused"] or told["broken"]:
         raise LoadFailed(
             f"of {told['requests']} answers {told['refused']} were errors, and {told['broken']} times a connection broke"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")  # of a second
-STOP_SECONDS = 2.0  # LitServe does not end by itself
+STOP_SECONDS = 1.0  # LitServe does not end by itself
 IDLE_SHARE = 0.3  # of a core, that a server without requests may use; one of LitServe polls its queue
 PAUSE_SECONDS, SETTLE_SECONDS = 0.1, 3.0
 
@@ -22,10 +22,12 @@ class Process:
     """What `/proc/PID/stat` says of a process.
 
     Args:
+        ended: only its figures are left, until its parent asks for them.
         ticks: of CPU time, its own in all threads, and that of children that ended.
     """
 
     number: int
+    ended: bool
     session: int
     ticks: int
 
@@ -33,11 +35,11 @@ class Process:
 def parse_stat(text: str) -> Process:
     """A process from the line of its `stat`.
 
-    Source: proc_pid_stat(5): 1 pid, 2 name, 6 session, 14 to 17 utime, stime, cutime, cstime.
+    Source: proc_pid_stat(5): 1 pid, 2 name, 3 state, 6 session, 14 to 17 utime, stime, cutime, cstime.
     """
     number, rest = text.split(" ", 1)
     fields = rest.rsplit(")", 1)[1].split()  # the name may hold spaces and brackets; field 3 is the first after it
-    return Process(int(number), int(fields[3]), sum(map(int, fields[11:15])))
+    return Process(int(number), fields[0] == "Z", int(fields[3]), sum(map(int, fields[11:15])))
 
 
 def session_processes(leader: int) -> Iterator[Process]:
@@ -83,6 +85,10 @@ class Tree:
     def alive(self) -> bool:
         """Whether the first of them is."""
         return self.process.poll() is None
+
+    def running(self) -> int:
+        """How many of them have not ended."""
+        return sum(not process.ended for process in session_processes(self.process.pid))
 
     def cpu_seconds(self) -> float:
         """User and system time so far. Grows only: what a child used is its parent's once it ended."""
@@ -132,7 +138,7 @@ class Tree:
         self.resume()
         self._signal(signal.SIGTERM)
         end = time.monotonic() + STOP_SECONDS
-        while any(session_processes(self.process.pid)) and time.monotonic() < end:
+        while self.running() and time.monotonic() < end:
             self.process.poll()
             time.sleep(0.02)
         self._signal(signal.SIGKILL)

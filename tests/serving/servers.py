@@ -72,22 +72,17 @@ OURS = Kind(
     "/v2/health/ready",
     {JSON: "/v2/models/{name}/infer", BINARY: "/v2/models/{name}/infer", PICTURE: "/v1/models/{name}:predict"},
 )
-FASTAPI = Kind("fastapi", "FastAPI, def", _rival("fastapi_server.py"), "/health", {JSON: "/infer", PICTURE: "/predict"})
+FASTAPI_PATHS = {JSON: "/infer", PICTURE: "/predict"}
+INLINE_PATHS = {JSON: "/inline/infer", PICTURE: "/inline/predict"}
+FASTAPI = Kind("fastapi", "FastAPI, def", _rival("fastapi_server.py"), "/health", FASTAPI_PATHS)
+INLINE = Kind("inline", "FastAPI, async def", _rival("fastapi_server.py"), "/health", INLINE_PATHS)
 # What those do who measured: one thread a run, and tiny networks on the event loop.
-INLINE = Kind(
-    "inline",
-    "FastAPI, async def, 1 thread",
-    _rival("fastapi_server.py", "1"),
-    "/health",
-    {JSON: "/inline/infer", PICTURE: "/inline/predict"},
-)
-THREADED = Kind(
-    "threaded", "FastAPI, def, 1 thread", _rival("fastapi_server.py", "1"), "/health", {JSON: "/infer", PICTURE: "/predict"}
-)
+INLINE_TUNED = Kind("tuned", "FastAPI, async def, 1 thread", _rival("fastapi_server.py", "1"), "/health", INLINE_PATHS)
+TUNED = Kind("tuned", "FastAPI, def, 1 thread", _rival("fastapi_server.py", "1"), "/health", FASTAPI_PATHS)
 # One service of LitServe takes one kind of request; for both it would need twice the processes.
 LITSERVE_TENSORS = Kind("litserve", "LitServe", _rival("litserve_server.py", "tensors"), "/health", {JSON: "/predict"})
 LITSERVE_PICTURES = Kind("litserve", "LitServe", _rival("litserve_server.py", "pictures"), "/health", {PICTURE: "/predict"})
-KEYS = ("ours", "fastapi", "inline", "threaded", "litserve")
+KEYS = ("ours", "fastapi", "inline", "tuned", "litserve")
 
 
 class Server:

@@ -11,7 +11,7 @@ const MEANINGS = {
   408: ["The picture came too slowly", "The connection is slow or was interrupted.", "again"],
   413: ["This picture is too large for the service", "Your browser can make it smaller first. The network looks at a small copy anyway.", "smaller"],
   415: ["The service does not take files of this kind", "Choose a JPEG, PNG or WebP picture."],
-  503: ["The service is busy", "It has more to do than it can, or is just starting or stopping.", "again"],
+  503: ["The service has no room now", "It has too much to do, is starting or stopping, or lacks this model for a while.", "again"],
   504: ["The answer took too long", "The service gave up on it; it may have much to do.", "again"],
 };
 const INSIDE = ["Something went wrong in the service", "This is not your picture's fault. Its log tells more.", "again"];
