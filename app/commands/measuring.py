@@ -28,11 +28,12 @@ def benchmark(given: argparse.Namespace) -> None:
     from app.release import check_extras, find_release
 
     threads = tuple(sorted(set(given.threads or all_threads())))
-    settings = Settings(given.pictures, given.rounds, threads, tuple(given.runtimes or USUAL))
+    settings = Settings(given.pictures, given.rounds, threads, tuple(dict.fromkeys(given.runtimes or USUAL)))
     if given.plot:
         from app.bench.plot import check_name
 
         check_name(Path(given.plot))
+        Path(given.plot).parent.mkdir(parents=True, exist_ok=True)  # before the minutes that measuring takes
     release = find_release(given.release)
     check_extras(release)
     from app.bench.measure import benchmark as measure
@@ -44,7 +45,6 @@ def benchmark(given: argparse.Namespace) -> None:
     if given.plot:
         from app.bench.plot import draw
 
-        Path(given.plot).parent.mkdir(parents=True, exist_ok=True)
         draw(found, Path(given.plot))
         if not given.json:
             say(f"plot: {given.plot}")

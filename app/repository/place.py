@@ -101,9 +101,12 @@ def _copy(files: dict[str, Path], folder: Path) -> None:
     for inside, source in files.items():
         (partial / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, partial / inside)
+    old = folder.parent / f".{folder.name}.old{PARTIAL}"
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old)  # not removed first, which takes longer: for so long there would be no version at all
     partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(text: str, file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 FLUSH_BYTES = 16 * 2**10
+READERS = ("PIL", "python_multipart")  # report what is wrong with what a client sent, and the client is told that by its answer
 INFO, WARNING, ERROR = "info", "warning", "error"
 
 
@@ -66,7 +67,7 @@ class Log:
 
 
 class _Libraries(logging.Handler):
-    """What libraries report as an error. Their warnings are about what clients sent, who are told by their answers."""
+    """What libraries report as an error of theirs."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.ERROR)
@@ -83,6 +84,8 @@ def hear_libraries(log: Log) -> None:
         root.removeHandler(handler)
     root.addHandler(_Libraries(log))
     logging.captureWarnings(True)
+    for name in READERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _to_stderr(lines: bytes) -> None:

@@ -69,7 +69,8 @@ class Scheduler:
         Raises:
             Refusal: too much waits already.
         """
-        if self.waiting + len(images) > self._most:
+        # A request of more pictures than may wait is taken when none does: it could never come otherwise.
+        if self.waiting and self.waiting + len(images) > self._most:
             raise busy(f"{self._name} has {self.waiting} pictures waiting, and takes {self._most}; try again in a second")
         ticket = Ticket(images, self._loop.create_future(), time.perf_counter_ns())
         ticket.expiry = self._loop.call_later(seconds, self._expire, ticket.answer, seconds)
@@ -78,6 +79,8 @@ class Scheduler:
                 self._queue.append(ticket)
                 self.waiting += len(images)
                 self._ready.notify()
+            if self._closing:  # a request found this version while it was served, and took until now to arrive
+                self._threads.append(self._thread())
         else:
             self._queue.append(ticket)
             self.waiting += len(images)
@@ -123,7 +126,13 @@ class Scheduler:
                     self._ready.wait()
                 tickets = self._next()
             if tickets:
-                self._loop.call_soon_threadsafe(self._deliver, *self._outputs(tickets))
+                found = self._outputs(tickets)
+                try:
+                    self._loop.call_soon_threadsafe(self._deliver, *found)
+                except RuntimeError:  # the loop is closed: the service was told to end at once
+                    return
+            del tickets[:]
+            found = None
 
     def _take_turn(self) -> None:
         tickets = self._next()

@@ -8,10 +8,9 @@ const PICTURES = { "image/png": "picture.png", "image/webp": "picture.webp" };
 
 /**
  * The parts of the line for one kind of body of an operation, or for none.
- * `base` is the service's address with a slash at its end; `filled` has values of parameters: {name: value};
- * `keyed` tells whether the service wants a key.
+ * `base` is the service's address with a slash at its end; `filled` has values of parameters: {name: value}.
  */
-export function curl(operation, body, base, filled, keyed) {
+export function curl(operation, body, base, filled) {
   const value = ({ name, example }) => filled[name] ?? example;
   const of = (place) => operation.parameters.filter((parameter) => parameter.place === place && value(parameter) !== undefined);
   const path = of("path").reduce(
@@ -25,7 +24,7 @@ export function curl(operation, body, base, filled, keyed) {
     silent ? "-i" : "", // the status is the answer
     operation.method === (body ? "post" : "get") ? "" : `-X ${operation.method.toUpperCase()}`,
     quoted(`${base}${path.slice(1)}${query && `?${query}`}`),
-    operation.secured && keyed ? KEY : "",
+    operation.secured ? KEY : "",
     ...of("header").filter(({ required }) => required).map((parameter) => `-H ${quoted(`${parameter.name}: ${value(parameter)}`)}`),
     ...(body ? sent(body, operation) : []),
   ].filter(Boolean);

@@ -2,7 +2,7 @@
 
 import { curl } from "./curl.js";
 import { isJson, operations } from "./openapi.js";
-import { ask, hasKey, listModels } from "./service.js";
+import { ask, listModels } from "./service.js";
 
 const COPIED_MILLISECONDS = 1500; // that a button says so
 const WIDEST = 92; // characters of an example's line
@@ -11,9 +11,9 @@ const find = (selector) => document.querySelector(selector);
 
 async function show() {
   const description = await ask("openapi.json");
-  const { filled, keyed } = await names();
+  const filled = await names();
   const base = new URL(".", location.href).href;
-  const line = (operation, body) => curl(operation, body, base, filled, keyed);
+  const line = (operation, body) => curl(operation, body, base, filled);
   find("#about").replaceChildren(...marked(description.info.description ?? ""));
   const groups = Map.groupBy(operations(description), ({ group }) => group);
   for (const [group, members] of groups) {
@@ -25,13 +25,13 @@ async function show() {
   addEventListener("hashchange", openNamed);
 }
 
-/** Values for the parameters in paths, those of the first model; and whether the service wants a key. */
+/** Values for the parameters in paths: those of the first model. None where there is no model, or no key was given. */
 async function names() {
   try {
     const [first] = await listModels();
-    return { filled: first ? { model: first.name, version: first.version } : {}, keyed: hasKey() };
-  } catch (refusal) {
-    return { filled: {}, keyed: refusal.status === 401 };
+    return first ? { model: first.name, version: first.version } : {};
+  } catch {
+    return {};
   }
 }
 
@@ -48,7 +48,7 @@ function route(operation, line) {
     if (body) details.append(element("p", { className: "type" }, body.type), ...example(body));
     details.append(terminal(line(operation, body)));
   }
-  details.append(element("h3", {}, "Answers"), ...answers.map(answer));
+  details.append(element("h3", {}, "Answers"), ...answers.map((one, place) => answer(one, answers[place - 1])));
   details.addEventListener("toggle", () => details.open && history.replaceState(null, "", `#${details.id}`));
   return details;
 }
@@ -64,9 +64,11 @@ function table(parameters) {
   return element("dl", {}, ...rows.flat());
 }
 
-function answer({ status, description, headers, bodies }) {
+/** One of the answers; bodies like those of the one before, as errors have them, are not shown again. */
+function answer({ status, description, headers, bodies }, before) {
   const made = element("div", { className: "status" }, element("b", {}, status), element("p", {}, ...marked(description)));
   for (const header of headers) made.append(element("p", { className: "type" }, "with ", element("code", {}, header)));
+  if (JSON.stringify(bodies) === JSON.stringify(before?.bodies)) return made;
   for (const body of bodies) made.append(element("p", { className: "type" }, body.type), ...example(body));
   return made;
 }

@@ -1,7 +1,7 @@
 """NVIDIA's own client does all that it can: KIND ADDRESS MODEL SLOW PICTURES ANSWERS.
 
-KIND is http, http.aio, grpc or grpc.aio; SLOW is a model that takes long. ANSWERS gets the arrays by name, and a note in JSON with
-everything else; a call that failed is there as {"error": sentence, "status": ...}.
+KIND is http, http.aio, grpc or grpc.aio; SLOW is a model that takes long. ANSWERS gets the arrays by name, and a note in JSON
+with everything else; a call that failed is there as {"error": sentence, "status": ...}.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ async def ask(method, *arguments, headers=KEY, **named):
         return await found if inspect.isawaitable(found) else found
     except InferenceServerException as error:
         return {"error": error.message(), "status": error.status()}
+    except Exception as error:  # the client cannot read what came
+        return {"error": repr(error), "status": "unreadable"}
 
 
 def tensor(values=images, datatype="FP32", binary=True, name="image"):

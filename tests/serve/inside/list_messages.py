@@ -1,4 +1,4 @@
-"""The messages of tritonclient's own copy of the protocol, as JSON: by full name, fields by name with number, kind, type, many, choice."""
+"""The messages of tritonclient's own copy of the protocol, as JSON: fields by name with number, kind, type, many and choice."""
 
 import json
 
