@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from app.serve.statistics import LEFT
+
 FLUSH_BYTES = 16 * 2**10
 READERS = ("PIL", "python_multipart")  # report what is wrong with what a client sent, and the client is told that by its answer
 INFO, WARNING, ERROR = "info", "warning", "error"
@@ -44,7 +46,7 @@ class Log:
 
     def request(self, status: int, values: dict[str, Any]) -> None:
         """A request's line, which waits for others; those that went wrong are written though the log is quiet."""
-        level = INFO if status < 400 else WARNING if status < 500 or status in (503, 504) else ERROR
+        level = INFO if status < 400 or status == LEFT else WARNING if status < 500 or status in (503, 504) else ERROR
         if self._quiet and level == INFO:
             return
         line = orjson.dumps({"time": round(time.time(), 6), "level": level, "event": "request", "status": status} | values,

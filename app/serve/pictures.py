@@ -39,9 +39,11 @@ async def predict(request: Request, model: str, version: str = "") -> Response:
         top = _top(request)
         if form == JSON or (not form and body[:1] == b"{"):
             images = await service.in_thread(instances, body, served, service.settings.limits.pixels)
+            del body  # which may be much larger than its pictures, and they may wait for a slot
             counted.pictures = len(images)
             return json_response({"predictions": _predictions(await served.infer(images))})
         names, images = await _read(request, body, form == FORM, options.get(b"boundary", b""), served)
+        del body
         counted.pictures = len(images)
         answers = served.answers(await served.infer(images), top)
     told = [

@@ -75,6 +75,7 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
             asked = await service.in_thread(protocol.parse, body, length, served)
         else:
             asked = protocol.parse(body, length, served)
+        del body  # many times as large as its pictures where it is JSON, and they may wait for a slot
         counted.pictures = len(asked.images)
         text, header = protocol.answer(served, asked, await served.infer(asked.images, asked.seconds))
     if header is None:

@@ -126,13 +126,13 @@ class Scheduler:
                     self._ready.wait()
                 tickets = self._next()
             if tickets:
-                found = self._outputs(tickets)
                 try:
-                    self._loop.call_soon_threadsafe(self._deliver, *found)
-                except RuntimeError:  # the loop is closed: the service was told to end at once
-                    return
-            del tickets[:]
-            found = None
+                    self._loop.call_soon_threadsafe(self._deliver, *self._outputs(tickets))
+                except RuntimeError:
+                    if self._loop.is_closed():  # the service was told to end at once
+                        return
+                    raise
+            del tickets  # pictures are held no longer than their requests, which the next ones may be long after
 
     def _take_turn(self) -> None:
         tickets = self._next()
