@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import hmac
 import re
-import time
 import zlib
 from collections.abc import Callable
-from itertools import count
-from os import getpid
 from typing import Any
 
 from app.serve.http import Headers, Receive, Request, Response, Route, Send, json_response
@@ -21,12 +17,12 @@ from app.serve.log import hear_libraries
 from app.serve.refusal import Refusal
 from app.serve.service import Service
 from app.serve.statistics import LEFT
+from app.serve.visit import Visit
 
 COMPRESSED_BYTES = 1024  # an answer shorter than this is not worth packing
 PATH_LENGTH = 1024  # letters; ours have less
 PACKERS: dict[bytes, Callable[[bytes, int], bytes]] = {b"gzip": gzip.compress, b"deflate": zlib.compress}  # as preferred
 UNWANTED = re.compile(rb"(\w+)\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")  # names in Accept-Encoding with a weight of nothing
-REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 def refused(refusal: Refusal) -> Response:
@@ -48,39 +44,31 @@ class Application:
         self._service = service
         self._routes = [(route, route.pattern()) for route in routes]
         self._known: dict[tuple[str, str], tuple[Route, dict[str, str]]] = {}
-        self._numbers = count(1)
-        self._prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-"
-        self._key = service.settings.api_key.encode()
         hear_libraries(service.log)
-        self.answered: dict[tuple[str, int], int] = {}  # by route and status
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answers one request."""
-        began = time.perf_counter()
-        service = self._service
-        request = Request(scope["method"], scope["path"], scope["query_string"], dict(scope["headers"]), receive, service)
-        number = request.headers.get(b"x-request-id", b"")
-        if not REQUEST_ID.fullmatch(number):
-            number = f"{self._prefix}{next(self._numbers)}".encode()
-        label = "none"
+        service, headers_in = self._service, dict(scope["headers"])
+        client = scope["client"]
+        visit = Visit(service, headers_in.get(b"x-request-id", b"").decode("latin-1"), client[0] if client else "")
+        request = Request(scope["method"], scope["path"], scope["query_string"], headers_in, receive, visit)
         try:
             route, names = self._route(request)
-            label = route.path
-            if self._key and not route.open:
-                self._check_key(request)
+            if service.settings.api_key and not route.open:
+                given = (headers_in.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key"))
+                visit.check_key(*given)
             response = await route.handler(request, **names)
         except Refusal as refusal:
             response = refused(refusal)
         except asyncio.CancelledError:  # the client left, or the service ends
-            self._note(request, label, LEFT, number, began, scope)
+            visit.note(LEFT, request.method, request.path)
             return
-        except Exception as error:  # ours; the client gets a number to ask us about
-            service.log.error("a request failed by a fault of the service", request_id=number.decode(), reason=repr(error))
-            response = refused(Refusal(500, f"the service failed; its log has more under {number.decode()}"))
+        except Exception as error:
+            response = refused(visit.failed(error))
         finally:
-            service.receiving_bytes -= request.held_bytes
+            visit.end()
         body, headers = self._packed(request, response)
-        headers.append((b"x-request-id", number))
+        headers.append((b"x-request-id", visit.number.encode()))
         if body:
             headers.append((b"content-type", response.content_type))
         if response.status != 204:
@@ -91,7 +79,7 @@ class Application:
             headers += self._cross_origin(request)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        self._note(request, label, response.status, number, began, scope)
+        visit.note(response.status, request.method, request.path)
 
     def _route(self, request: Request) -> tuple[Route, dict[str, str]]:
         method = "GET" if request.method == "HEAD" else request.method
@@ -113,15 +101,9 @@ class Application:
             return Route("OPTIONS", fitting[0][0].path, _options, open=True), {"allowed": allowed}
         raise Refusal(405, f"{request.method} is not answered here; what is: {allowed}", allowed=allowed)
 
-    def _check_key(self, request: Request) -> None:
-        kind, _, token = request.headers.get(b"authorization", b"").partition(b" ")
-        given = token.strip() if kind.lower() == b"bearer" else request.headers.get(b"x-api-key", b"")
-        if not hmac.compare_digest(given, self._key):
-            raise Refusal(401, "the key is missing or wrong; give it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'")
-
     def _packed(self, request: Request, response: Response) -> tuple[bytes, Headers]:
         accepted = request.headers.get(b"accept-encoding")
-        if accepted is None or len(response.body) < COMPRESSED_BYTES:
+        if accepted is None or len(response.body) < COMPRESSED_BYTES or not _packable(request.path):
             return response.body, response.headers
         refused = UNWANTED.findall(accepted.lower())
         for name, compress in PACKERS.items():
@@ -141,15 +123,10 @@ class Application:
             headers.append((b"access-control-max-age", b"600"))
         return headers
 
-    def _note(self, request: Request, label: str, status: int, number: bytes, began: float, scope: dict[str, Any]) -> None:
-        key = (label, status)
-        self.answered[key] = self.answered.get(key, 0) + 1
-        served, client = request.served, scope["client"]
-        self._service.log.request(status, {
-            "request_id": number.decode("latin-1"), "method": request.method, "path": request.path[:200],
-            "ms": round((time.perf_counter() - began) * 1000, 3), "client": client[0] if client else "",
-            "model": served.name if served else "", "version": served.version if served else "",
-        })  # fmt: skip
+
+def _packable(path: str) -> bool:
+    """Whether clients that ask for packing also unpack: Triton's asks with every request, and unpacks inferences alone."""
+    return path.endswith("/infer") or not path.startswith("/v2")
 
 
 async def _options(request: Request, allowed: str) -> Response:

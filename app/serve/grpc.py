@@ -6,12 +6,8 @@ Source: gRPC's documentation, "Status codes" and "Cancellation"; its proposal A6
 from __future__ import annotations
 
 import asyncio
-import hmac
 import socket
-import time
 from contextlib import suppress
-from itertools import count
-from os import getpid
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,12 +15,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from app.errors import UserError
-from app.serve.application import REQUEST_ID
 from app.serve.messages import PACKAGE, inference
-from app.serve.refusal import Refusal, busy, malformed
+from app.serve.refusal import Refusal, malformed
 from app.serve.rpcs import RPCS, Call, Rpc
 from app.serve.service import Service
 from app.serve.statistics import LEFT
+from app.serve.visit import Visit
 
 NAME = f"{PACKAGE}.GRPCInferenceService"
 ARRIVAL_SECONDS = 30.0  # that a call's message may take to arrive
@@ -47,9 +43,6 @@ class GrpcServer:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._key = service.settings.api_key.encode()
-        self._numbers = count(1)
-        self._prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-g"
         self._server: Any = None
         self._last: asyncio.Event | None = None  # set when answers need not wait for the end any more
 
@@ -109,19 +102,15 @@ class GrpcServer:
         return grpc.stream_unary_rpc_method_handler(handle)
 
     async def _handle(self, name: str, rpc: Rpc, kind: Any, context: Context) -> bytes:
-        began, service = time.perf_counter(), self._service
         metadata = dict(context.invocation_metadata())
-        number = metadata.get("x-request-id", "")
-        if not REQUEST_ID.fullmatch(number.encode()):
-            number = f"{self._prefix}{next(self._numbers)}"
-        context.set_trailing_metadata((("x-request-id", number),))
-        call, client, held, status = Call(service, context.time_remaining), _address(context.peer()), 0, 200
+        visit = Visit(self._service, metadata.get("x-request-id", ""), _address(context.peer()))
+        context.set_trailing_metadata((("x-request-id", visit.number),))
+        call, status = Call(visit, context.time_remaining), 200
         try:
-            if self._key and not rpc.open:
-                self._check_key(metadata)
+            if self._service.settings.api_key and not rpc.open:
+                visit.check_key(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
             packed = await _read(context)
-            held = len(packed)
-            self._hold(held)
+            visit.hold(len(packed))
             try:
                 asked = kind.FromString(packed)
             except DecodeError:
@@ -129,40 +118,19 @@ class GrpcServer:
             found: bytes = (await rpc.answer(call, asked)).SerializeToString()
         except Refusal as refusal:
             status = refusal.status
-            return await _refuse(context, refusal, number)
+            return await _refuse(context, refusal, visit.number)
         except asyncio.CancelledError:
             status = LEFT
             raise
-        except Exception as error:  # ours; the client gets a number to ask us about
+        except Exception as error:
             status = 500
-            service.log.error("a request failed by a fault of the service", request_id=number, reason=repr(error))
-            return await _refuse(context, Refusal(500, f"the service failed; its log has more under {number}"), number)
+            return await _refuse(context, visit.failed(error), visit.number)
         finally:
-            service.receiving_bytes -= held
-            self._note(name, status, number, began, call, client)
+            visit.end()
+            visit.note(status, "gRPC", name)
         if self._last:
             await self._last.wait()
         return found
-
-    def _check_key(self, metadata: dict[str, str]) -> None:
-        kind, _, token = metadata.get("authorization", "").partition(" ")
-        given = token.strip() if kind.lower() == "bearer" else metadata.get("x-api-key", "")
-        if not hmac.compare_digest(given.encode(), self._key):
-            raise Refusal(401, "the key is missing or wrong; give it as metadata 'authorization: Bearer KEY' or 'x-api-key: KEY'")
-
-    def _hold(self, size: int) -> None:
-        service = self._service
-        service.receiving_bytes += size
-        most = service.settings.limits.bodies_bytes
-        if service.receiving_bytes > most:
-            raise busy(f"requests of {most >> 20} MB are being read already; try again in a second")
-
-    def _note(self, name: str, status: int, number: str, began: float, call: Call, client: str) -> None:
-        served = call.served
-        self._service.log.request(status, {
-            "request_id": number, "method": "gRPC", "path": name, "ms": round((time.perf_counter() - began) * 1000, 3),
-            "client": client, "model": served.name if served else "", "version": served.version if served else "",
-        })  # fmt: skip
 
 
 async def _read(context: Context) -> bytes:

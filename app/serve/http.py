@@ -12,9 +12,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from app.serve.refusal import Refusal, busy, malformed, too_large
+from app.serve.refusal import Refusal, malformed, too_large
 from app.serve.served import Served
 from app.serve.service import Service
+from app.serve.visit import Visit
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -27,20 +28,24 @@ WINDOWS = {b"gzip": zlib.MAX_WBITS | 16, b"x-gzip": zlib.MAX_WBITS | 16, b"defla
 
 @dataclass(slots=True)
 class Request:
-    """What a client sent.
-
-    Args:
-        served: the version that it was for, once that is known: for the log.
-    """
+    """What a client sent."""
 
     method: str
     path: str
     query_string: bytes
     headers: dict[bytes, bytes]
     receive: Receive
-    service: Service
-    served: Served | None = None
-    held_bytes: int = 0
+    visit: Visit
+
+    @property
+    def service(self) -> Service:
+        """That was asked."""
+        return self.visit.service
+
+    def find(self, model: str, version: str) -> Served:
+        """See `Repository.find`."""
+        served = self.visit.served = self.service.find(model, version)
+        return served
 
     @property
     def query(self) -> Mapping[str, list[str]]:
@@ -60,7 +65,7 @@ class Request:
         if encoding not in WINDOWS:
             raise Refusal(415, "the body is encoded otherwise than by gzip or deflate")
         body = await self.service.in_thread(inflated, packed, WINDOWS[encoding], self.service.settings.limits.body_bytes)
-        self._hold(len(body))
+        self.visit.hold(len(body))
         return body
 
     async def _packed(self) -> bytes:
@@ -73,13 +78,13 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise asyncio.CancelledError
             body: bytes = message["body"]
-            self._hold(len(body))
+            self.visit.hold(len(body))
             return body
         parts, size = [], 0
         while True:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            self._hold(len(parts[-1]))
+            self.visit.hold(len(parts[-1]))
             if size > limits.body_bytes:
                 raise self._too_long()
             if not message.get("more_body"):
@@ -87,18 +92,6 @@ class Request:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise asyncio.CancelledError
-
-    def _hold(self, size: int) -> None:
-        """Counts bytes as held by this request.
-
-        Raises:
-            Refusal: all requests together hold too much.
-        """
-        self.held_bytes += size
-        self.service.receiving_bytes += size
-        most = self.service.settings.limits.bodies_bytes
-        if self.service.receiving_bytes > most:
-            raise busy(f"requests of {most >> 20} MB are being read already; try again in a second")
 
     def _too_long(self) -> Refusal:
         return too_large(f"the body is larger than the {self.service.settings.limits.body_bytes >> 20} MB that are taken")

@@ -15,9 +15,11 @@ class Peers:
 
     Args:
         answer: action and name to what this process says; set by the service.
+        unloaded: names that were unloaded before this process began.
     """
 
     answer: Answer
+    unloaded: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -32,7 +32,7 @@ FORM, JSON = "multipart/form-data", "application/json"
 async def predict(request: Request, model: str, version: str = "") -> Response:
     """Answers for the pictures in a body, whatever way they come."""
     service = request.service
-    served = request.served = service.find(model, version)
+    served = request.find(model, version)
     with Counted(served.statistics) as counted:
         kind, options = parse_options_header(request.headers.get(b"content-type", b""))
         form, body = kind.decode("latin-1").lower(), await request.body()

@@ -16,6 +16,7 @@ from app.serve.settings import Settings
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
 Stamp = tuple[int, int]  # of a manifest: its inode and time
+Unread = dict[Path, UserError]  # versions whose manifest cannot be read, and why
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,6 @@ class Found:
     name: str
     number: int
     folder: Path
-
-    def stamp(self) -> Stamp:
-        """Changes when the manifest is another one."""
-        status = (self.folder / MANIFEST).stat()
-        return status.st_ino, status.st_mtime_ns
 
 
 class Repository:
@@ -44,6 +40,7 @@ class Repository:
         self._served: dict[str, dict[int, Served]] = {}
         self._unloaded: set[str] = set()
         self._refused: dict[Path, tuple[Stamp, str]] = {}  # what could not be loaded, and is not tried again as it is
+        self._trouble = ""  # with the folders, at the last look
         self._busy = asyncio.Lock()
         self.complete = False  # whether what was asked for at the start is loaded
 
@@ -54,7 +51,7 @@ class Repository:
             UserError: one of them is no release, or was altered.
         """
         async with self._busy:
-            for name, found in scan(self._settings).items():
+            for name, found in (await asyncio.to_thread(scan, self._settings)).items():
                 for one in found:
                     await self._load(name, one)
             self.complete = True
@@ -62,14 +59,22 @@ class Repository:
     async def follow(self) -> None:
         """Serves what came into the folders since, and lets go what left; what cannot be loaded is logged and left."""
         async with self._busy:
+            unread: Unread = {}
             try:
-                wanted = scan(self._settings)
+                wanted = await asyncio.to_thread(scan, self._settings, unread)
             except (UserError, OSError) as error:
-                self._log.warning("the folders cannot be read", reason=str(error))
+                if str(error) != self._trouble:  # told once, not at every look
+                    self._trouble = str(error)
+                    self._log.warning("the folders cannot be read", reason=self._trouble)
                 return
+            self._trouble = ""
+            self._refused = {folder: known for folder, known in self._refused.items() if (folder / MANIFEST).exists()}
+            for folder, why in unread.items():
+                self._refuse(folder, why)
+            broken = {folder.parent.name for folder in unread}
             for name, found in wanted.items():
                 if name not in self._unloaded:
-                    await self._follow(name, found)
+                    await self._follow(name, found, name in broken)
 
     async def load(self, name: str) -> None:
         """Loads a name anew from its folder, beside what is served until then.
@@ -78,8 +83,12 @@ class Repository:
             Refusal: there is no such release, or it was altered.
         """
         async with self._busy:
+            unread: Unread = {}
             try:
-                found = scan(self._settings).get(name)
+                found = (await asyncio.to_thread(scan, self._settings, unread)).get(name, [])
+                for folder, error in unread.items():
+                    if folder.parent.name == name:
+                        raise error
                 if not found:
                     raise malformed(f"there is no release '{name}' in the folders that are served")
                 for one in found:
@@ -150,29 +159,30 @@ class Repository:
         for served in self.all():
             served.close()
 
-    async def _follow(self, name: str, found: list[Found]) -> None:
+    async def _follow(self, name: str, found: list[Found], broken: bool) -> None:
         served = self._served.get(name, {})
         for one in found:
             known = self._refused.get(one.folder)
             try:
-                if one.number not in served and (known is None or known[0] != one.stamp()):
+                if one.number not in served and (known is None or known[0] != stamp(one.folder)):
                     await self._load(name, one)
-            except (UserError, OSError) as error:  # OSError: it left while it was looked at
-                self._log.error("a version cannot be served", model=name, version=one.number, reason=str(error))
+            except UserError:
+                pass  # noted, and told, where it happened
+            except OSError as error:  # it left while it was looked at
+                self._log.warning("a version left while it was loaded", model=name, version=one.number, reason=str(error))
         numbers = {one.number for one in found}
-        if numbers <= set(self._served.get(name, ())):
+        if numbers <= set(self._served.get(name, ())) and not broken:
             self._leave(name, numbers)
 
     async def _load(self, name: str, found: Found) -> None:
         """The version, ready, then in its place; what was there lives on until its last answer."""
-        stamp = found.stamp()
-        self._refused.pop(found.folder, None)
         try:
             release = await asyncio.to_thread(read_release, found.folder)
             prepared = await asyncio.to_thread(prepare, release, self._settings)
         except UserError as error:
-            self._refused[found.folder] = (stamp, str(error))
+            self._refuse(found.folder, error)
             raise
+        self._refused.pop(found.folder, None)
         numbers = self._served.get(name, {})
         replaced = numbers.get(found.number)
         ready = Served(prepared, self._settings)
@@ -184,6 +194,16 @@ class Repository:
             "loaded", model=name, version=found.number, file=prepared.artifact.path, batch=tuning.batch, inline=tuning.inline,
             picture_ms=round(tuning.picture_seconds * 1000, 4),
         )  # fmt: skip
+
+    def _refuse(self, folder: Path, error: UserError) -> None:
+        """Notes why a version cannot be served, and tells it if that is new."""
+        known, reason = self._refused.get(folder), str(error)
+        try:
+            self._refused[folder] = (stamp(folder), reason)
+        except OSError:  # it left while it was looked at
+            return
+        if known != self._refused[folder]:
+            self._log.error("a version cannot be served", model=folder.parent.name, version=folder.name, reason=reason)
 
     def _leave(self, name: str, numbers: set[int]) -> None:
         """Serves no other versions of the name than these."""
@@ -199,34 +219,49 @@ class Repository:
         return Refusal(404, f"there is no model '{name}'; there is: {known}")
 
 
-def scan(settings: Settings) -> dict[str, list[Found]]:
+def stamp(folder: Path) -> Stamp:
+    """Changes when a version's manifest is another one."""
+    status = (folder / MANIFEST).stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def scan(settings: Settings, unread: Unread | None = None) -> dict[str, list[Found]]:
     """The versions that are to be served, by name, in the order of their numbers.
 
+    Args:
+        unread: takes the versions that cannot be read, and they are left out.
     Raises:
-        UserError: a source holds no release, or two hold the same version.
+        UserError: a source holds no release, or two hold the same version, or one cannot be read and nothing takes it.
     """
     wanted: dict[str, dict[int, Found]] = {}
     for source in settings.sources:
-        for one in _versions(Path(source), settings.all_versions):
+        for one in _versions(Path(source), settings.all_versions, unread):
             other = wanted.setdefault(one.name, {}).setdefault(one.number, one)
             if other.folder.resolve() != one.folder.resolve():
                 raise UserError(f"{one.folder} and {other.folder} are both {one.name} version {one.number}; give one of them")
     return {name: [found for _, found in sorted(numbers.items())] for name, numbers in wanted.items()}
 
 
-def _versions(folder: Path, every: bool) -> list[Found]:
+def _versions(folder: Path, every: bool, unread: Unread | None) -> list[Found]:
     """What a source means: a version, a name, or a folder of names."""
-    if (folder / MANIFEST).is_file():
-        release = read_release(folder)
-        return [Found(release.name, release.version, folder)]
-    names = [folder] if versions(folder) else sorted(child for child in _children(folder) if versions(child))
-    if not names:
-        find_release(folder)  # says what is wrong with it
-    return [
-        Found(read_release(name / str(number)).name, number, name / str(number))
-        for name in names
-        for number in (versions(name) if every else versions(name)[-1:])
-    ]
+    folders = [folder]
+    if not (folder / MANIFEST).is_file():
+        names = [folder] if versions(folder) else sorted(child for child in _children(folder) if versions(child))
+        if not names:
+            find_release(folder)  # says what is wrong with it
+        folders = [
+            name / str(number) for name in names for number in (versions(name) if every else versions(name)[-1:])
+        ]  # fmt: skip
+    found = []
+    for one in folders:
+        try:
+            release = read_release(one)
+            found.append(Found(release.name, release.version, one))
+        except UserError as error:
+            if unread is None:
+                raise
+            unread[one] = error
+    return found
 
 
 def _children(folder: Path) -> list[Path]:

@@ -67,7 +67,7 @@ async def model_statistics(request: Request, model: str = "", version: str = "")
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """Tensors in, tensors out."""
     service = request.service
-    served = request.served = service.find(model, version)
+    served = request.find(model, version)
     with Counted(served.statistics) as counted:
         body = await request.body()
         length = request.headers.get(protocol.HEADER_LENGTH)

@@ -23,6 +23,7 @@ from app.serve.served import BYTE, FLOAT, Served
 from app.serve.service import NAME, Service
 from app.serve.statistics import Counted
 from app.serve.tensors import TAKEN, Array, checked_shape, finite, from_bytes, shortened
+from app.serve.visit import Visit
 
 # Where a message has numbers that are not raw bytes.
 CONTENTS = {FLOAT: "fp32_contents", BYTE: "uint_contents"}
@@ -35,17 +36,20 @@ class Call:
 
     Args:
         remaining: seconds that the client still waits; None if it did not say.
-        served: the version that it is for, once that is known: for the log.
     """
 
-    service: Service
+    visit: Visit
     remaining: Callable[[], float | None]
-    served: Served | None = None
+
+    @property
+    def service(self) -> Service:
+        """That was asked."""
+        return self.visit.service
 
     def find(self, name: str, version: str) -> Served:
         """See `Repository.find`."""
-        self.served = self.service.find(name, version)
-        return self.served
+        served = self.visit.served = self.service.find(name, version)
+        return served
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
     finally:
         server.should_exit = True
         if grpc:
-            await grpc.stop(GRACE_SECONDS)
+            await grpc.stop(0 if server.force_exit else GRACE_SECONDS)
         await serving
         for task in living:
             task.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from app.serve.log import Log
@@ -32,7 +33,7 @@ class Service:
         self.settings, self.log, self.peers = settings, log, peers
         self.repository = Repository(settings, log)
         self.draining = False
-        self.receiving_bytes = 0  # of all bodies that are being read or worked on
+        self.held_bytes = 0  # of all bodies that are being read or worked on
         self._pool = ThreadPoolExecutor(cores(), "decode")
         self._jobs = 0
         peers.answer = self._told
@@ -79,6 +80,9 @@ class Service:
     async def open(self) -> None:
         """Loads everything. Raises UserError if a source is no release."""
         await self.repository.open()
+        for name in self.peers.unloaded:
+            with suppress(Refusal):  # it is not there any more
+                await self.repository.unload(name)
         self.peers.ready()
 
     async def follow(self) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -23,6 +24,7 @@ SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_SECONDS = 60.0  # for what all processes are asked; loading takes its time
 PAUSE_SECONDS = 1.0  # before a process is started again that died soon after it was
 SOON_SECONDS = 5.0
+TURN_SECONDS = 0.5
 END_SECONDS = 45.0  # for processes to drain
 Say = Callable[[str], None]
 
@@ -34,8 +36,8 @@ class Fellows(Peers):
         board: a byte a process: whether it has loaded what it serves; the supervisor clears those of the dead.
     """
 
-    def __init__(self, number: int, pipe: Connection, board: Any) -> None:
-        self._number, self._pipe, self._board = number, pipe, board
+    def __init__(self, number: int, pipe: Connection, board: Any, unloaded: frozenset[str]) -> None:
+        self._number, self._pipe, self._board, self.unloaded = number, pipe, board, unloaded
         self._numbers = count()
         self._asked: dict[int, asyncio.Future[list[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,14 +92,16 @@ class Fellows(Peers):
         self._pipe.send(("did", question, await self.answer(action, name)))
 
 
-def work(number: int, settings: Settings, listener: socket.socket, pipe: Connection, board: Any) -> None:
+def work(
+    number: int, settings: Settings, listener: socket.socket, pipe: Connection, board: Any, unloaded: frozenset[str]
+) -> None:
     """What one of the processes does."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal and systemd send them to the supervisor too
         signal.signal(one, signal.SIG_IGN)
     from app.serve.server import run
 
     try:
-        run(settings, listener, Fellows(number, pipe, board), lambda line: pipe.send(("said", line)))
+        run(settings, listener, Fellows(number, pipe, board, unloaded), lambda line: pipe.send(("said", line)))
     except UserError as error:
         pipe.send(("failed", str(error)))
 
@@ -135,9 +139,13 @@ class Supervisor:
         self._log = Log(settings.quiet)
         self._board = SPAWN.Array("b", settings.workers, lock=False)
         self._workers: dict[int, _Worker] = {}
+        self._due: dict[int, float] = {}  # when one that died is started again
+        self._unloaded: set[str] = set()
         self._questions: dict[tuple[int, int], _Question] = {}
+        self._signals: deque[int] = deque()  # that came and were not heeded yet
         self._stopping = False
         self._opened = False
+        self._failed = ""
         self._said: dict[str, set[int]] = {}
 
     def run(self) -> None:
@@ -146,59 +154,84 @@ class Supervisor:
         Raises:
             UserError: what the processes were told to serve cannot be served.
         """
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGHUP, lambda *_: self._tell("look"))
+        self._bell, bell = socket.socketpair()  # signals interrupt nothing but the wait for processes
+        self._bell.setblocking(False)
+        bell.setblocking(False)
+        signal.set_wakeup_fd(bell.fileno())
+        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(one, lambda number, _: self._signals.append(number))
+        self._due = dict.fromkeys(range(self._settings.workers), 0.0)
         try:
-            for number in range(self._settings.workers):
-                self._start(number)
             while not self._stopping:
                 self._turn()
-            self._end()
+            end = time.monotonic() + END_SECONDS
+            while self._workers and time.monotonic() < end:
+                self._turn()
         finally:
             for worker in self._workers.values():
                 worker.process.kill()
+        if self._failed:
+            raise UserError(self._failed)
 
     def _start(self, number: int) -> None:
         ours, theirs = SPAWN.Pipe()
         self._board[number] = 0
-        arguments = (number, self._settings, self._listener, theirs, self._board)
+        arguments = (number, self._settings, self._listener, theirs, self._board, frozenset(self._unloaded))
         process = SPAWN.Process(target=work, args=arguments, name=f"convoy worker {number}", daemon=True)
         process.start()
         theirs.close()
         self._workers[number] = _Worker(process, ours, time.monotonic())
 
     def _turn(self) -> None:
-        """Hears one process, or buries one."""
+        """Starts what is due, hears processes and signals, and buries the dead."""
+        for number in [number for number, due in self._due.items() if due <= time.monotonic() and not self._stopping]:
+            del self._due[number]
+            self._start(number)
         pipes = {worker.pipe: number for number, worker in self._workers.items()}
         sentinels = {worker.process.sentinel: number for number, worker in self._workers.items()}
-        for event in wait([*pipes, *sentinels], 0.5):
+        events = wait([*pipes, *sentinels, self._bell], TURN_SECONDS)
+        for event in events:
             if event in pipes:
                 self._hear(pipes[event])  # type: ignore[index]
-        for sentinel, number in sentinels.items():
-            if wait([sentinel], 0) and not self._stopping:
-                self._bury(number)
+        if self._bell in events:
+            self._bell.recv(4096)
+        while self._signals:
+            self._heed(self._signals.popleft())
+        for sentinel in events:
+            if sentinel in sentinels:
+                self._bury(sentinels[sentinel])  # type: ignore[index]
 
-    def _hear(self, number: int) -> None:
+    def _heed(self, number: int) -> None:
+        """Does what a signal asks for."""
+        self._stopping = self._stopping or number != signal.SIGHUP
+        self._tell("look" if number == signal.SIGHUP else "stop")  # told to stop a second time, they do it at once
+
+    def _hear(self, number: int) -> bool:
+        """Does what a process asks for; gives whether it may say more."""
         try:
             kind, *values = self._workers[number].pipe.recv()
         except (EOFError, OSError):
-            return  # its sentinel tells
+            return False  # its sentinel tells
         if kind == "failed":
             if not self._opened:
-                self._stop()
-                self._end()
-                raise UserError(values[0])
-            self._log.error("a process cannot serve", worker=number, reason=values[0])
+                self._failed = self._failed or values[0]
+                self._heed(signal.SIGTERM)
+            else:
+                self._log.error("a process cannot serve", worker=number, reason=values[0])
         elif kind == "said":
             self._hear_say(number, values[0])
         elif kind == "ask":
-            question = (number, values[0])
+            question, action, name = (number, values[0]), values[1], values[2]
+            if action == "unload":
+                self._unloaded.add(name)
+            elif action == "load":
+                self._unloaded.discard(name)
             self._questions[question] = _Question(set(self._workers))
             for other, worker in self._workers.items():
-                self._send(other, worker, ("do", question, *values[1:]))
+                self._send(other, worker, ("do", question, action, name))
         elif kind == "did":
             self._answered(values[0], number, [values[1]])
+        return True
 
     def _hear_say(self, number: int, line: str) -> None:
         """Repeats what all processes say once, when the last one has said it."""
@@ -227,30 +260,25 @@ class Supervisor:
                 self._answered(message[1], number, [])
 
     def _bury(self, number: int) -> None:
+        while self._hear(number):  # its last words
+            pass
         worker = self._workers.pop(number)
         self._board[number] = 0
         worker.process.join()
         worker.pipe.close()
-        self._log.error("a process died and is replaced", worker=number, exit_code=worker.process.exitcode)
-        for question in [question for question, waiting in self._questions.items() if number in waiting.missing]:
-            self._answered(question, number, [])
-        if time.monotonic() - worker.since < SOON_SECONDS:
-            time.sleep(PAUSE_SECONDS)
-        self._start(number)
-
-    def _stop(self, *_: object) -> None:
-        self._stopping = True
-        self._tell("stop")
+        if not self._stopping:
+            self._log.error("a process died and is replaced", worker=number, exit_code=worker.process.exitcode)
+        for question in list(self._questions):
+            if question[0] == number:  # the one that takes its place asks its own
+                del self._questions[question]
+            else:
+                self._answered(question, number, [])
+        soon = time.monotonic() - worker.since < SOON_SECONDS
+        self._due[number] = time.monotonic() + (PAUSE_SECONDS if soon else 0.0)
 
     def _tell(self, command: str) -> None:
         for number, worker in self._workers.items():
             self._send(number, worker, (command,))
-
-    def _end(self) -> None:
-        """Waits for the processes to drain."""
-        end = time.monotonic() + END_SECONDS
-        for worker in self._workers.values():
-            worker.process.join(max(0.0, end - time.monotonic()))
 
 
 def shared(settings: Settings) -> tuple[Settings, socket.socket | None]:

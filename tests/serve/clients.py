@@ -99,11 +99,20 @@ class Caller:
             self.close()
             raise ConnectionResetError("the connection ended before the answer") from None
 
-    async def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> None:
-        """A request, without waiting for its answer."""
+    async def send(self, method: str, path: str, body: bytes = b"", pause: float = 0.0, **headers: str) -> None:
+        """A request, without waiting for its answer.
+
+        Args:
+            pause: seconds before its last byte.
+        """
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writer.write(written(method, path, body, **headers))
+        request = written(method, path, body, **headers)
+        if pause:
+            self._writer.write(request[:-1])
+            await asyncio.sleep(pause)
+            request = request[-1:]
+        self._writer.write(request)
         await self._writer.drain()
 
     async def receive(self) -> Answer:

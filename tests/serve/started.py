@@ -110,7 +110,7 @@ class Server:
 
     def lines(self) -> list[dict[str, Any]]:
         """What it logged until now; lines of requests come within a second, all of them once it has stopped."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        return [json.loads(line) for line in self.log_file.read_bytes().splitlines()]  # of text it would part lines elsewhere too
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Its exit code."""

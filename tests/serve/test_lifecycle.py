@@ -107,34 +107,35 @@ def test_an_upload_that_stalls_does_not_hold_the_end(exported):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_the_service_at_once(exported, number):
     with limited(exported, folder=exported, stall_seconds=600.0, settings={"drain_seconds": 60.0}) as server:
-        with raw(server.port, written("POST", INFER, BODY, **HEADERS)[:-20]):
-            server.process.send_signal(number)
-            until(lambda: server.get("/v2/health/ready").status == 503)
-            began = time.monotonic()
-            server.process.send_signal(number)
-            server.process.wait(20)
-            print(f"\nended {time.monotonic() - began:.2f} s after the second {signal.Signals(number).name}")
+        upload = raw(server.port, written("POST", INFER, BODY, **HEADERS)[:-20])
+        server.process.send_signal(number)
+        until(lambda: server.get("/v2/health/ready").status == 503)
+        began = time.monotonic()
+        server.process.send_signal(number)
+        server.process.wait(20)
+        print(f"\nended {time.monotonic() - began:.2f} s after the second {signal.Signals(number).name}")
+        upload.close()
 
 
 def test_nothing_is_ready_before_everything_is(tmp_path):
-    for number in range(8):
-        write_tiny(tmp_path / "exported", f"tiny-{number}", work=2000)
+    for number in range(6):
+        write_tiny(tmp_path / "exported", f"tiny-{number}", work=1000)
     with limited(tmp_path / "exported", folder=tmp_path, wait=False) as server:
         assert server.get("/v2/health/live").status == 200
         seen = set()
         while server.get("/v2/health/ready").status == 503:
-            missing = server.post("/v2/models/tiny-7/infer", BODY, **HEADERS)
+            missing = server.post("/v2/models/tiny-5/infer", BODY, **HEADERS)
             assert (missing.status, missing.headers.get("retry-after")) in ((503, "1"), (200, None))
             seen.add(missing.status)
         assert 503 in seen
-        for number in range(8):
+        for number in range(6):
             assert server.get(f"/v2/models/tiny-{number}/ready").status == 200
         assert server.process.stdout.readline().startswith("ready: tiny-0 1, tiny-1 1,")
 
 
 def test_a_signal_while_it_loads_ends_the_service(tmp_path):
     for number in range(40):
-        write_tiny(tmp_path / "exported", f"tiny-{number}", work=2000)
+        write_tiny(tmp_path / "exported", f"tiny-{number}", work=1000)
     with limited(tmp_path / "exported", folder=tmp_path, wait=False) as server:
         until(lambda: any(line["event"] == "loaded" for line in server.lines()))
         server.process.send_signal(signal.SIGTERM)

@@ -181,11 +181,9 @@ def test_a_body_without_a_length_is_read_to_the_limit_and_not_further(server):
 def test_a_refused_body_without_an_end_is_not_read_for_ever(exported):
     with limited(exported / "tiny", folder=exported, body_bytes=MB) as server:
         connection = raw(server.port, f"POST {INFER} HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n".encode())
-        sent = 0
+        connection.settimeout(1.0)
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            while sent < 64 * MB:
-                connection.sendall(b"10000\r\n" + bytes(2**16) + b"\r\n")
-                sent += 2**16
+            connection.sendall((b"10000\r\n" + bytes(2**16) + b"\r\n") * 1024)  # 64 MB
         connection.close()
 
 
@@ -247,8 +245,8 @@ def test_bodies_together_are_bounded(exported):
 
 def test_200_stalled_uploads_are_closed_within_10_seconds_while_others_are_answered(server):
     head = f"POST {INFER} HTTP/1.1\r\nhost: here\r\ncontent-length: {8 * MB}\r\n\r\n".encode()
-    kinds = {"silent": b"", "in the header": head[:40], "in the body": head + bytes(100), "late in the body": head + bytes(4 * MB),
-             "a byte a second": head}  # fmt: skip
+    kinds = {"silent": b"", "in the header": head[:40], "in the body": head + bytes(100),
+             "late in the body": head + bytes(4 * MB), "a byte a second": head}  # fmt: skip
 
     async def attack():
         began = time.monotonic()
