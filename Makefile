@@ -57,8 +57,8 @@ demo: $(READY)  ## the page for phones that shows RELEASE (ARGS=--https: with li
 bench: $(READY)  ## measure every file of RELEASE: size, load, latency, throughput, memory
 	$(APP) benchmark $(RELEASE) $(ARGS)
 
-bench-serve: $(READY)  ## the service beside FastAPI and LitServe, in one run (needs wrk and hey)
-	$(BIN)/python -m tests.serving.bench $(ARGS)
+bench-serve: $(READY)  ## the service beside FastAPI and LitServe, in one run (needs wrk)
+	$(BIN)/python -m tests.serve.bench $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

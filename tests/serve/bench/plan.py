@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.bench.measure import all_threads
-from tests.serving.figures import Goal, Memory, paired_ratio
-from tests.serving.material import LARGE, LENET, MOBILENET, PNG, SMALL
-from tests.serving.measure import Measured, Row
-from tests.serving.questions import BINARY, JSON
-from tests.serving.servers import FASTAPI, INLINE, INLINE_TUNED, LITSERVE_PICTURES, LITSERVE_TENSORS, OURS, TUNED, Kind
+from tests.serve.bench.figures import Goal, Memory, paired_ratio
+from tests.serve.bench.material import LARGE, LENET, MOBILENET, PNG, SMALL
+from tests.serve.bench.measure import Measured, Row
+from tests.serve.bench.questions import BINARY, JSON
+from tests.serve.bench.servers import FASTAPI, INLINE, INLINE_TUNED, LITSERVE_PICTURES, LITSERVE_TENSORS, OURS, TUNED, Kind
 
 CORES = max(all_threads())
 ASKED: Mapping[str, Sequence[tuple[Kind, str]]] = {

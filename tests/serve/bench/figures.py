@@ -44,7 +44,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Memory:
-    """The largest memory seen while so many clients asked: in bytes, see `tests.serving.processes.Tree.memory_bytes`."""
+    """The largest memory seen while so many clients asked: in bytes, see `tests.serve.bench.processes.Tree.memory_bytes`."""
 
     connections: int
     resident: int

@@ -11,11 +11,11 @@ from typing import Any
 
 from app.bench.measure import PROCESSOR
 from tests.runtimes.environments import SERVED
-from tests.serving.figures import Goal, Memory
-from tests.serving.material import MOBILENET
-from tests.serving.measure import SHARE, Measured, Row
-from tests.serving.plan import CORES, bound_share, cpu_ratio
-from tests.serving.servers import OURS, RIVALS, Kind
+from tests.serve.bench.figures import Goal, Memory
+from tests.serve.bench.material import MOBILENET
+from tests.serve.bench.measure import SHARE, Measured, Row
+from tests.serve.bench.plan import CORES, bound_share, cpu_ratio
+from tests.serve.bench.servers import OURS, RIVALS, Kind
 
 
 @dataclass

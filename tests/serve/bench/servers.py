@@ -12,8 +12,8 @@ from pathlib import Path
 
 from app.release import Release
 from tests.runtimes.environments import ROOT, SERVED, Environment
-from tests.serving.processes import Tree
-from tests.serving.questions import BINARY, JSON, PICTURE, Question
+from tests.serve.bench.processes import Tree
+from tests.serve.bench.questions import BINARY, JSON, PICTURE, Question
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""The inference service beside FastAPI, LitServe and ONNX Runtime alone: python -m tests.serving.bench."""
+"""The inference service beside FastAPI, LitServe and ONNX Runtime alone: python -m tests.serve.bench."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from app.errors import UserError
 from app.progress import duration
 from tests.runtimes.environments import Unreachable
-from tests.serving.load import LoadFailed, require_tools
-from tests.serving.material import LENET, MOBILENET, Network, find_network
-from tests.serving.measure import measure_load, measure_memory, measure_start
-from tests.serving.plan import ASKED, REMEMBERED, SHAPES, STARTED, TIMED, load_goals, memory_goals
-from tests.serving.report import Report
-from tests.serving.servers import KEYS, RIVALS, Unready
+from tests.serve.bench.load import LoadFailed, require_tools
+from tests.serve.bench.material import LENET, MOBILENET, Network, find_network
+from tests.serve.bench.measure import measure_load, measure_memory, measure_start
+from tests.serve.bench.plan import ASKED, REMEMBERED, SHAPES, STARTED, TIMED, load_goals, memory_goals
+from tests.serve.bench.report import Report
+from tests.serve.bench.servers import KEYS, RIVALS, Unready
 
 PARTS = {"lenet": LENET, "mobilenet": MOBILENET}
 START_ROUNDS = 5
@@ -26,7 +26,7 @@ START_ROUNDS = 5
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The flags."""
-    parser = argparse.ArgumentParser(prog="python -m tests.serving.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.serve.bench", description=__doc__)
     parser.add_argument("--lenet", metavar="RELEASE", help="LeNet-5; default: one is trained on the digits, once")
     parser.add_argument("--mobilenet", metavar="RELEASE", help="MobileNet at 224 x 224; default: one is made, once")
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="over all servers; default: %(default)s")

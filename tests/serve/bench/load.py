@@ -19,7 +19,7 @@ from pathlib import Path
 from shutil import which
 
 from app.errors import UserError
-from tests.serving.questions import Question
+from tests.serve.bench.questions import Question
 
 SCRIPT = Path(__file__).parent / "post.lua"
 LIMIT_SECONDS = 30  # for one answer

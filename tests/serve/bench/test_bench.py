@@ -9,11 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from tests.serving import bench, processes
-from tests.serving.figures import Goal, paired_ratio, turns
-from tests.serving.load import LoadFailed, due_times, open_loop, parse_wrk
-from tests.serving.processes import PROC, Tree, parse_stat
-from tests.serving.questions import LENGTH, picture, tensor_as_bytes, tensor_as_json
+from tests.serve.bench import __main__ as bench
+from tests.serve.bench import processes
+from tests.serve.bench.figures import Goal, paired_ratio, turns
+from tests.serve.bench.load import LoadFailed, due_times, open_loop, parse_wrk
+from tests.serve.bench.processes import PROC, Tree, parse_stat
+from tests.serve.bench.questions import LENGTH, picture, tensor_as_bytes, tensor_as_json
 
 linux = pytest.mark.skipif(not (PROC / "self" / "stat").exists(), reason="CPU time and memory are counted as Linux tells them")
 IMAGE = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)

@@ -1,6 +1,6 @@
 """ONNX Runtime alone in a process, which no server can beat.
 
-`python -m tests.serving.ceiling MODEL` answers lines of `SESSIONS THREADS SECONDS`.
+`python -m tests.serve.bench.ceiling MODEL` answers lines of `SESSIONS THREADS SECONDS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Ceiling:
     """The process, seen from here. It sleeps until it is asked."""
 
     def __init__(self, model: Path) -> None:
-        command = [sys.executable, "-m", "tests.serving.ceiling", str(model)]
+        command = [sys.executable, "-m", "tests.serve.bench.ceiling", str(model)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )

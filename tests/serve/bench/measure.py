@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tests.serving.ceiling import Ceiling
-from tests.serving.figures import Latency, Memory, Round, turns
-from tests.serving.load import LoadFailed, Open, closed_loop, due_times, open_loop
-from tests.serving.material import Case, Network
-from tests.serving.processes import machine_seconds
-from tests.serving.servers import HOST, Kind, Server, Unready
+from tests.serve.bench.ceiling import Ceiling
+from tests.serve.bench.figures import Latency, Memory, Round, turns
+from tests.serve.bench.load import LoadFailed, Open, closed_loop, due_times, open_loop
+from tests.serve.bench.material import Case, Network
+from tests.serve.bench.processes import machine_seconds
+from tests.serve.bench.servers import HOST, Kind, Server, Unready
 
 SHARE = 0.8  # of the capacity, at which latency is measured
 LATENCY_ROUNDS = 3

@@ -18,7 +18,7 @@ from app.images import load_picture
 from app.release import FORMAT, Release, check_release, find_release
 from app.runners.onnx import OnnxRunner
 from tests.runtimes.environments import ROOT
-from tests.serving.questions import BINARY, JSON, PICTURE, Question, picture, tensor_as_bytes, tensor_as_json
+from tests.serve.bench.questions import BINARY, JSON, PICTURE, Question, picture, tensor_as_bytes, tensor_as_json
 
 LENET, MOBILENET = "LeNet-5", "MobileNet"
 TRAINED = {
@@ -36,7 +36,7 @@ class Case:
     """One way to ask about one picture; `title` tells which.
 
     Args:
-        form: see `tests.serving.questions`.
+        form: see `tests.serve.bench.questions`.
     """
 
     title: str

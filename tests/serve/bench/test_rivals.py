@@ -3,9 +3,9 @@
 import pytest
 
 from tests.runtimes.environments import LASTING, Unreachable
-from tests.serving.material import LENET, find_network
-from tests.serving.plan import ASKED
-from tests.serving.servers import RIVALS, Server
+from tests.serve.bench.material import LENET, find_network
+from tests.serve.bench.plan import ASKED
+from tests.serve.bench.servers import RIVALS, Server
 
 KINDS = list(dict.fromkeys(kind for kind, _ in ASKED[LENET]))
 

@@ -1,1 +1,0 @@
-"""The service beside what a competent person would write or install instead: python -m tests.serving.bench."""
