@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.serve.settings import Limits
 
+LAST_SECONDS = 0.2  # for what is on its way when listening ends
 HEAD_BYTES = 64 * 2**10  # of a request's first line and headers
 UPGRADES = (b"connection", b"upgrade", b"http2-settings")
 
@@ -103,6 +104,15 @@ class Connection(HttpToolsProtocol):
         self.task = self.loop.create_task(cycle.run_asgi(app))
         self.task.add_done_callback(self.tasks.discard)
         self.tasks.add(self.task)
+
+    def shutdown(self) -> None:
+        """Listening ends: what was sent before is still answered, though it was not read yet."""
+        self.loop.call_later(LAST_SECONDS, self._end_if_quiet)
+
+    def _end_if_quiet(self) -> None:
+        # Else the answer says that it is the last, or `check` ends the wait for the rest of a request.
+        if self.since is None or not self.received:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: what runs for it has nobody to answer."""

@@ -57,7 +57,11 @@ class Repository:
             self.complete = True
 
     async def follow(self) -> None:
-        """Serves what came into the folders since, and lets go what left; what cannot be loaded is logged and left."""
+        """Serves the versions that came since, and lets go those that left; what cannot be loaded is logged and left.
+
+        A name whose folder is gone altogether is served on, until it is unloaded: a disk that cannot be seen for a moment must not
+        end a service.
+        """
         async with self._busy:
             unread: Unread = {}
             try:

@@ -203,7 +203,9 @@ class Supervisor:
 
     def _heed(self, number: int) -> None:
         """Does what a signal asks for."""
-        self._stopping = self._stopping or number != signal.SIGHUP
+        if number != signal.SIGHUP:
+            self._stopping = True
+            self._listener.close()  # it listens until the last of the processes has ended that
         self._tell("look" if number == signal.SIGHUP else "stop")  # told to stop a second time, they do it at once
 
     def _hear(self, number: int) -> bool:

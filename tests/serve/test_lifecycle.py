@@ -94,6 +94,26 @@ def test_requests_sent_in_one_go_are_all_answered_at_the_end(exported):
     assert rest.count(b"connection: close") == 1
 
 
+def test_a_request_that_comes_as_listening_ends_is_answered(exported):
+    """On connections that are quiet, old ones and new ones."""
+    with limited(exported, folder=exported) as server:
+        old = [raw(server.port, written("GET", "/v2/health/live")) for _ in range(8)]
+        assert all(connection.recv(4096).startswith(b"HTTP/1.1 200 ") for connection in old)
+        held = raw(server.port, written("POST", INFER, BODY, **HEADERS)[:-20])  # keeps it from its end
+        new = [raw(server.port) for _ in range(8)]
+        process = Process(server.process.pid)
+        until(lambda: process.descriptors >= 17)
+        server.process.send_signal(signal.SIGSTOP)  # it reads nothing of what comes now
+        for connection in [*old, *new]:
+            connection.sendall(written("POST", INFER, BODY, **HEADERS))
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        said = [ended(connection)[:13] for connection in [*old, *new]]
+        held.close()
+        assert server.process.wait(20) == 0
+    assert said == [b"HTTP/1.1 200 "] * 16
+
+
 def test_an_upload_that_stalls_does_not_hold_the_end(exported):
     with limited(exported, folder=exported, stall_seconds=1.0) as server:
         stalled = raw(server.port, written("POST", INFER, BODY, **HEADERS)[:-20])

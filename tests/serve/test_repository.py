@@ -13,7 +13,7 @@ from tests.serve.tiny import SHAPE, expected, write_tiny
 MB = 2**20
 IMAGE = np.arange(48).reshape(1, *SHAPE)
 BODY, HEADERS = tensor(IMAGE)
-KINDS = pytest.mark.parametrize("work", [0, 200], ids=["inline", "threads"])
+KINDS = pytest.mark.parametrize("work", [0, 100], ids=["inline", "threads"])
 
 
 def version_of(answer):
