@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from app.serve.http import Headers, Receive, Request, Response, Route, Send, json_response
-from app.serve.log import hear_libraries
 from app.serve.refusal import Refusal
 from app.serve.service import Service
 from app.serve.statistics import LEFT
@@ -44,7 +43,6 @@ class Application:
         self._service = service
         self._routes = [(route, route.pattern()) for route in routes]
         self._known: dict[tuple[str, str], tuple[Route, dict[str, str]]] = {}
-        hear_libraries(service.log)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -59,8 +59,8 @@ class Repository:
     async def follow(self) -> None:
         """Serves the versions that came since, and lets go those that left; what cannot be loaded is logged and left.
 
-        A name whose folder is gone altogether is served on, until it is unloaded: a disk that cannot be seen for a moment must not
-        end a service.
+        A name whose folder is gone altogether is served on, until it is unloaded: a disk that cannot be seen for a moment
+        must not end a service.
         """
         async with self._busy:
             unread: Unread = {}
@@ -127,8 +127,9 @@ class Repository:
             raise self._missing(name)
         if not version:
             return next(reversed(numbers.values()))
-        if version.isdecimal() and int(version) in numbers:
-            return numbers[int(version)]
+        for number, served in numbers.items():
+            if str(number) == version:
+                return served
         raise Refusal(404, f"'{name}' has no version {version}; there is: {', '.join(map(str, numbers))}")
 
     def versions(self, name: str) -> list[str]:

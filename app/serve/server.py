@@ -14,7 +14,7 @@ import uvicorn
 from app.errors import UserError
 from app.serve.application import Application
 from app.serve.connection import Connection, limited
-from app.serve.log import Log
+from app.serve.log import Log, hear_libraries
 from app.serve.peers import Peers
 from app.serve.routes import routes
 from app.serve.service import Service
@@ -54,6 +54,7 @@ def run(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> 
 
 async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say: Say) -> None:
     log = Log(settings.quiet)
+    hear_libraries(log)
     service = Service(settings, log, peers)
     server = _Server(_config(settings, Application(service, routes())))
     stopping = asyncio.Event()
