@@ -183,7 +183,7 @@ def altered(file):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "labels.txt", "release.json"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_release_that_was_altered_does_not_start(tmp_path, name, workers):
     file = altered(write_tiny(tmp_path) / name)
     code, lines = serve(tmp_path / "tiny", "--workers", workers)

@@ -246,7 +246,7 @@ def test_bodies_together_are_bounded(exported):
 def test_200_stalled_uploads_are_closed_within_10_seconds_while_others_are_answered(server):
     head = f"POST {INFER} HTTP/1.1\r\nhost: here\r\ncontent-length: {8 * MB}\r\n\r\n".encode()
     kinds = {"silent": b"", "in the header": head[:40], "in the body": head + bytes(100),
-             "late in the body": head + bytes(4 * MB), "a byte a second": head}  # fmt: skip
+             "late in the body": head, "a byte a second": head}  # fmt: skip
 
     async def attack():
         began = time.monotonic()
@@ -256,6 +256,9 @@ def test_200_stalled_uploads_are_closed_within_10_seconds_while_others_are_answe
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(kinds[kind])
             reading = asyncio.ensure_future(reader.read())
+            if kind == "late in the body":  # what came quickly does not buy time to be silent
+                await asyncio.sleep(1.0)
+                writer.write(bytes(4 * MB))
             while not reading.done():
                 if kind == "a byte a second" and not writer.is_closing():
                     writer.write(b"x")
@@ -280,7 +283,9 @@ def test_200_stalled_uploads_are_closed_within_10_seconds_while_others_are_answe
         print(f"\n{kind}: closed after {min(times):.1f} to {max(times):.1f} s", end="")
     print(f"\n{good} ordinary requests were answered meanwhile")
     assert good >= 20
-    assert all(said.startswith(b"HTTP/1.1 408 ") for _, _, said in found)
+    # A byte that meets the connection's end resets it, and what was said before may be lost with that.
+    wrong = {(kind, said[:60]) for kind, _, said in found if not said.startswith(b"HTTP/1.1 408 ")}
+    assert wrong <= {("a byte a second", b"")}
     assert max(seconds for _, seconds, _ in found) <= 10.0
 
 
