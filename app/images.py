@@ -53,6 +53,15 @@ def load_picture(source: str | Path | bytes, shape: tuple[int, int, int], pixels
     return resize(plain, height, width)
 
 
+def count_pixels(source: str | Path | bytes) -> int:
+    """How many pixels a picture has, by its header; 0 if it is none."""
+    try:
+        with _open(source) as image:
+            return image.width * image.height
+    except Exception:  # see `load_picture`, which says what is wrong with it
+        return 0
+
+
 def resize(picture: Image.Image | np.ndarray[Any, Any], height: int, width: int) -> np.ndarray[Any, Any]:
     """A grey or RGB picture stretched by bilinear interpolation, with antialiasing where it shrinks.
 

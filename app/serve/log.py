@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -91,5 +92,6 @@ def hear_libraries(log: Log) -> None:
 
 
 def _to_stderr(lines: bytes) -> None:
-    sys.stderr.buffer.write(lines)
-    sys.stderr.buffer.flush()
+    with suppress(OSError, ValueError):  # a full disk or a reader that left must not end a service
+        sys.stderr.buffer.write(lines)
+        sys.stderr.buffer.flush()

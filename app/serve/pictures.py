@@ -14,7 +14,7 @@ import orjson
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser, parse_options_header
 
-from app.images import TooManyPixels, UnreadablePicture, load_picture
+from app.images import TooManyPixels, UnreadablePicture, count_pixels, load_picture
 from app.release import LARGEST_BATCH
 from app.runners import Outputs
 from app.serve.http import Request, Response, json_response
@@ -25,6 +25,7 @@ from app.serve.tensors import Array, from_numbers, shortened
 
 TOP = 5
 SMALL_BYTES, SMALL_PIXELS = 2**14, 2**14
+TOGETHER = 4  # times the pixels of one picture: what those of one request may have
 LARGE_BYTES = 2**18  # JSON longer than this is read in a thread
 FORM, JSON = "multipart/form-data", "application/json"
 
@@ -73,7 +74,7 @@ def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: 
         raise malformed("the form has no file; a picture comes as one of its files")
     if len(files) > LARGEST_BATCH:
         raise too_large(f"{len(files)} pictures in one request; {served.name} takes {LARGEST_BATCH}")
-    return [name for name, _ in files], _decoded(files, served.picture_shape, pixels)
+    return [name for name, _ in files], _decoded(files, served, pixels)
 
 
 def instances(body: bytes, served: Served, pixels: int) -> Array:
@@ -95,7 +96,7 @@ def instances(body: bytes, served: Served, pixels: int) -> Array:
     # A row may name its one input, as in {"image": ...}.
     rows = [row[served.input_name] if isinstance(row, dict) and list(row) == [served.input_name] else row for row in rows]
     if all(isinstance(row, dict) for row in rows):
-        return _decoded([("", _base64(row)) for row in rows], served.picture_shape, pixels)
+        return _decoded([("", _base64(row)) for row in rows], served, pixels)
     return from_numbers(rows, "FP32", (len(rows), *served.picture_shape))
 
 
@@ -124,12 +125,14 @@ def parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
-def _decoded(files: list[tuple[str, bytes]], shape: tuple[int, int, int], pixels: int) -> Array:
+def _decoded(files: list[tuple[str, bytes]], served: Served, pixels: int) -> Array:
     """uint8 [N, H, W, C]."""
+    if len(files) > 1 and sum(count_pixels(file) for _, file in files) > TOGETHER * pixels:
+        raise too_large(f"the pictures have more than {TOGETHER * pixels / 10**6:g} million pixels together; send fewer at once")
     pictures = []
     for name, file in files:
         try:
-            pictures.append(load_picture(file, shape, pixels))
+            pictures.append(load_picture(file, served.picture_shape, pixels))
         except UnreadablePicture as error:
             place = f"'{shortened(name)}'" if name else "the picture"
             raise Refusal(413 if isinstance(error, TooManyPixels) else 400, f"{place} cannot be used: {error}") from None

@@ -5,6 +5,7 @@ Source: KServe's "Open Inference Protocol" and Triton's "Binary Tensor Data" and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,16 @@ from typing import Any
 import numpy as np
 import orjson
 
+from app.release import LARGEST_BATCH
 from app.runners import Outputs
-from app.serve.refusal import malformed
+from app.serve.refusal import malformed, too_large
 from app.serve.served import FLOAT, Served
 from app.serve.tensors import TAKEN, Array, checked_shape, from_bytes, from_numbers, shortened, strings
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics")
 HEADER_LENGTH = b"inference-header-content-length"
+NUMBER_BYTES, OTHER_BYTES = 64, 2**20  # that a number of JSON may take, with what is around it, and all else
 LENGTH_DIGITS = 20  # what has more is no length, and Python reads no number of thousands of digits
-JSON, OCTETS = b"application/json", b"application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,13 @@ def parse(body: bytes, header_length: bytes | None, served: Served) -> Inference
         Refusal: says what is wrong with it.
     """
     if header_length is None:
-        return _request(json_object(body), memoryview(b""), served)
+        return _request(_bounded(body, served), memoryview(b""), served)
     if not header_length.isdigit() or len(header_length) > LENGTH_DIGITS or int(header_length) > len(body):
         raise malformed("Inference-Header-Content-Length is no length of JSON within the body")
     length, view = int(header_length), memoryview(body)
     if length == 0:
         return Inference(_bare(view, served), tuple(Wanted(name, True) for name in served.output_shapes))
-    return _request(json_object(view[:length]), view[length:], served)
+    return _request(_bounded(view[:length], served), view[length:], served)
 
 
 def answer(served: Served, asked: Inference, outputs: Outputs) -> tuple[bytes, int | None]:
@@ -108,6 +110,18 @@ def classified(values: Array, best: int, classes: tuple[str, ...]) -> list[str]:
     """`probability:number:class` of the likeliest classes of every picture."""
     order = np.argsort(-values, axis=1, kind="stable")[:, :best]
     return [f"{row[c]:f}:{c}:{classes[c]}" for row, chosen in zip(values, order, strict=True) for c in chosen]
+
+
+def _bounded(text: bytes | memoryview, served: Served) -> dict[str, Any]:
+    """The object in a body that is no longer than all the numbers a model takes: reading it keeps all others waiting.
+
+    Raises:
+        Refusal: it is longer, or there is none.
+    """
+    most = OTHER_BYTES + NUMBER_BYTES * LARGEST_BATCH * math.prod(served.picture_shape)
+    if len(text) > most:
+        raise too_large(f"{len(text)} bytes of JSON; {LARGEST_BATCH} pictures of {served.name} have less than {most}")
+    return json_object(text)
 
 
 def json_object(text: bytes | memoryview) -> dict[str, Any]:

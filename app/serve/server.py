@@ -60,7 +60,12 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
     stopping = asyncio.Event()
     peers.listen(*_on_command(stopping, server, service, log))
     grpc = None
-    serving = asyncio.create_task(server.serve([listener]))
+    # One of several processes takes connections when it can answer them: the others do meanwhile. One alone tells at once that
+    # it lives and is not ready.
+    accepting = asyncio.Event()
+    if settings.workers == 1:
+        accepting.set()
+    serving = asyncio.create_task(_after(accepting, server, listener))
     sweeping = asyncio.create_task(_sweep(server))
     stopped = asyncio.create_task(stopping.wait())
     living: list[asyncio.Task[None]] = [serving, sweeping]  # that end before their time by a fault alone
@@ -74,6 +79,7 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
         await asyncio.wait([opening, stopped, *living], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
+            accepting.set()
             names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
             log.info("ready", models=names)
             say(f"ready: {names}")
@@ -85,12 +91,20 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
         await _drain(service, settings, server, log)
     finally:
         server.should_exit = True
+        accepting.set()
         if grpc:
             await grpc.stop(0 if server.force_exit else GRACE_SECONDS)
         await serving
         for task in living:
             task.cancel()
         service.close()
+
+
+async def _after(event: asyncio.Event, server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serves, once an event has come; not at all if the end came first."""
+    await event.wait()
+    if not server.should_exit:
+        await server.serve([listener])
 
 
 async def _drain(service: Service, settings: Settings, server: uvicorn.Server, log: Log) -> None:

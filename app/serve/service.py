@@ -51,13 +51,17 @@ class Service:
         """What a function gives that takes long enough to keep others waiting.
 
         Raises:
-            Refusal: too many wait for a thread.
+            Refusal: too many wait for a thread, or this one waited too long.
         """
+        seconds = self.settings.limits.deadline_seconds
         if self._jobs >= WAITING_JOBS:
             raise busy(f"{self._jobs} requests wait to be decoded; try again in a second")
         self._jobs += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        except TimeoutError:
+            raise Refusal(504, f"the request was not decoded within {seconds:g} seconds", 1) from None
         finally:
             self._jobs -= 1
 

@@ -101,6 +101,21 @@ def test_the_most_pixels_are_taken_and_one_row_more_is_not(server):
     assert server.post(PREDICT, png(4000, 4100)).status == 413
 
 
+def test_pictures_of_one_request_are_bounded_together(server):
+    """Each may be taken; all of them would keep a thread busy for many seconds."""
+    body = {"instances": [{"b64": base64.b64encode(png(4000, 4000)).decode()}] * 5}
+    answer, grown = growth(server, lambda: server.post(PREDICT, body))
+    assert (answer.status, answer.error) == (413, "the pictures have more than 64 million pixels together; send fewer at once")
+    assert grown < SLACK
+
+
+def test_json_longer_than_any_pictures_of_a_model_is_not_read(server):
+    """Reading it would keep all others waiting, for a refusal."""
+    answer = server.post(INFER, b"[" + b"0," * 10**6 + b"0]")
+    assert answer.status == 413
+    assert answer.error.startswith("2000003 bytes of JSON; 64 pictures of tiny have less than ")
+
+
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_a_body_that_grows_to_200_mb_is_refused_while_others_are_answered(server, encoding, pack):
     bomb = pack(bytes(200 * MB), 9)
