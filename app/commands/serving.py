@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from app.commands.screen import say
@@ -34,10 +36,12 @@ def serve(given: argparse.Namespace) -> None:
         "pixels": given.max_pixels_mp and given.max_pixels_mp * 10**6,
     }
     limits = replace(limits, **{name: value for name, value in chosen.items() if value})
+    # One body, packed and unpacked, has to fit.
+    limits = replace(limits, bodies_bytes=max(limits.bodies_bytes, 2 * limits.body_bytes))
     settings = Settings(tuple(given.release), host=given.host, port=given.port, grpc_port=given.grpc_port,
                         workers=given.workers, variant=given.variant, all_versions=given.all_versions,
                         poll_seconds=given.poll_seconds, drain_seconds=given.drain_seconds, api_key=_key(given.api_key_file),
-                        origins=tuple(given.cors or ()), quiet=given.quiet, limits=limits)  # fmt: skip
+                        origins=_origins(given.cors), quiet=given.quiet, limits=limits)  # fmt: skip
     scan(settings)  # what is wrong with the folders is told before anything listens
     listener = bound(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
@@ -56,10 +60,11 @@ def _announce(line: str) -> None:
 
     Source: sd_notify(3).
     """
-    say(line)
+    with suppress(OSError):  # who reads it may have left; the service goes on
+        say(line)
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address and line.startswith("ready"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
@@ -74,10 +79,14 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=whole("--workers", 256), default=1, help="processes; default: 1")
     parser.add_argument("--variant", default="onnx-fp32", help="onnx-fp32, onnx-fp16, onnx-int8; default: onnx-fp32")
     parser.add_argument("--all-versions", action="store_true", help="serve every version of a name; default: the newest")
-    parser.add_argument("--max-queue", type=whole("--max-queue", 10**6), help="pictures that may wait for a model")
-    parser.add_argument("--deadline-ms", type=whole("--deadline-ms", 3_600_000), help="after which a request is given up")
-    parser.add_argument("--max-body-mb", type=whole("--max-body-mb", 1024), help="of one request")
-    parser.add_argument("--max-pixels-mp", type=whole("--max-pixels-mp", 1000), help="millions of pixels of one picture")
+    parser.add_argument("--max-queue", type=whole("--max-queue", 10**6), help="pictures that may wait for a model; default: 512")
+    parser.add_argument(
+        "--deadline-ms", type=whole("--deadline-ms", 3_600_000), help="after which a request is given up; default: 10000"
+    )
+    parser.add_argument("--max-body-mb", type=whole("--max-body-mb", 1024), help="of one request; default: 32")
+    parser.add_argument(
+        "--max-pixels-mp", type=whole("--max-pixels-mp", 1000), help="millions of pixels of one picture; default: 16"
+    )
     parser.add_argument(
         "--poll-seconds",
         type=_seconds("--poll-seconds"),
@@ -117,9 +126,19 @@ def _grpc_port(text: str) -> int | None:
 
 
 def _key(file: str | None) -> str:
-    key = Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get(KEY, "")
-    if file and not key:
-        raise UserError(f"--api-key-file {file} is empty; write the key into it")
-    if not key.isascii():
-        raise UserError("the API key has letters that a header cannot hold; use ASCII")
+    if not file and KEY not in os.environ:
+        return ""
+    source = f"--api-key-file {file}" if file else KEY
+    key = (Path(file).read_text(encoding="utf-8") if file else os.environ[KEY]).strip()
+    if not key:  # whoever sets one does not want to be open to all
+        raise UserError(f"{source} is empty; give it the key, or leave it out to serve everybody")
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise UserError(f"{source} has characters that a header cannot hold; use letters, digits and signs of ASCII, no blanks")
     return key
+
+
+def _origins(given: list[str] | None) -> tuple[str, ...]:
+    for origin in given or ():
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise UserError(f"--cors {origin} is no origin; give it as in https://example.org, without a path, or '*' for all")
+    return tuple(given or ())

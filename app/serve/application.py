@@ -41,7 +41,7 @@ class Application:
 
     def __init__(self, service: Service, routes: tuple[Route, ...]) -> None:
         self._service = service
-        self._routes = [(route, route.pattern()) for route in routes]
+        self._ways = [(route, route.pattern()) for route in routes]
         self._known: dict[tuple[str, str], tuple[Route, dict[str, str]]] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -55,6 +55,8 @@ class Application:
             if service.settings.api_key and not route.open:
                 given = (headers_in.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key"))
                 visit.check_key(*given)
+            if request.method == "POST" and b"origin" in headers_in:
+                self._check_origin(headers_in)
             response = await route.handler(request, **names)
         except Refusal as refusal:
             response = refused(refusal)
@@ -85,7 +87,7 @@ class Application:
             return known
         if len(request.path) > PATH_LENGTH:
             raise Refusal(414, f"the path is longer than {PATH_LENGTH} characters")
-        fitting = [(route, found) for route, pattern in self._routes if (found := pattern.fullmatch(request.path))]
+        fitting = [(route, found) for route, pattern in self._ways if (found := pattern.fullmatch(request.path))]
         if not fitting:
             raise Refusal(404, f"there is nothing at {request.path[:200]}; /docs lists what there is")
         for route, found in fitting:
@@ -98,6 +100,16 @@ class Application:
         if request.method == "OPTIONS":
             return Route("OPTIONS", fitting[0][0].path, _options, open=True), {"allowed": allowed}
         raise Refusal(405, f"{request.method} is not answered here; what is: {allowed}", allowed=allowed)
+
+    def _check_origin(self, headers: dict[bytes, bytes]) -> None:
+        """Refuses other people's web pages, which a browser lets send to this machine without asking it first."""
+        origin = headers[b"origin"]
+        own = {headers.get(b"host"), headers.get(b"x-forwarded-host")}  # neither can be chosen by a page
+        origins = self._service.settings.origins
+        if headers.get(b"sec-fetch-site") != b"same-origin" and origin.partition(b"://")[2] not in own:
+            if "*" in origins or origin.decode("latin-1") in origins:
+                return
+            raise Refusal(403, "web pages of other hosts may not send to this service, unless it is started with --cors")
 
     def _packed(self, request: Request, response: Response) -> tuple[bytes, Headers]:
         accepted = request.headers.get(b"accept-encoding")

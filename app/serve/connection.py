@@ -14,7 +14,9 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.serve.service import Service
 from app.serve.settings import Limits
+from app.serve.visit import Visit
 
 LAST_SECONDS = 0.2  # for what is on its way when listening ends
 HEAD_BYTES = 64 * 2**10  # of a request's first line and headers
@@ -22,8 +24,9 @@ UPGRADES = (b"connection", b"upgrade", b"http2-settings")
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, with a time limit on requests that arrive. `limits` is set on a subclass by `limited`."""
+    """uvicorn's, with a time limit on requests that arrive. `service` is set on a subclass by `limited`."""
 
+    service: Service
     limits: Limits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -140,9 +143,11 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         # An answer that is complete was to the request before, unless it came before all of the body.
         if cycle is None or not cycle.response_started or (cycle.response_complete and not cycle.more_body):
+            visit = Visit(self.service, "", self.client[0] if self.client else "")
             body = orjson.dumps({"error": message})
-            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-            self.transport.write(STATUS_LINE[status] + head + body)
+            head = b"content-type: application/json\r\nconnection: close\r\nx-request-id: %s\r\ncontent-length: %d\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % (visit.number.encode(), len(body)) + body)
+            visit.note(status, "", "")
         self.transport.close()
 
 
@@ -191,6 +196,6 @@ class _Joined:
             self._transport.write(data)
 
 
-def limited(limits: Limits) -> type[Connection]:
-    """The class of connections with these limits, as uvicorn wants it."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+def limited(service: Service) -> type[Connection]:
+    """The class of connections to a service, with its limits, as uvicorn wants it."""
+    return type("ServiceConnection", (Connection,), {"service": service, "limits": service.settings.limits})

@@ -23,6 +23,7 @@ from app.serve.statistics import LEFT
 from app.serve.visit import Visit
 
 NAME = f"{PACKAGE}.GRPCInferenceService"
+MESSAGE_LENGTH = 1000  # of a sentence: it travels in a header
 ARRIVAL_SECONDS = 30.0  # that a call's message may take to arrive
 TAKING_SECONDS = 0.1
 CODES = {
@@ -110,6 +111,7 @@ class GrpcServer:
             if self._service.settings.api_key and not rpc.open:
                 visit.check_key(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
             packed = await _read(context)
+            visit.arrived()
             visit.hold(len(packed))
             try:
                 asked = kind.FromString(packed)
@@ -155,7 +157,7 @@ async def _refuse(context: Context, refusal: Refusal, number: str) -> bytes:
     if refusal.retry_after_seconds is not None:
         metadata.append(("grpc-retry-pushback-ms", str(refusal.retry_after_seconds * 1000)))
     with suppress(grpc.aio.InternalError):  # the call is over already: its message was larger than grpc takes
-        await context.abort(CODES.get(refusal.status, grpc.StatusCode.UNKNOWN), refusal.message, tuple(metadata))
+        await context.abort(CODES.get(refusal.status, grpc.StatusCode.UNKNOWN), refusal.message[:MESSAGE_LENGTH], tuple(metadata))
     return b""
 
 

@@ -59,12 +59,13 @@ class Request:
             Refusal: it is too large, or packed in a way that is not known.
         """
         packed = await self._packed()
+        self.visit.arrived()
         encoding = self.headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding in (b"identity", b""):
             return packed
         if encoding not in WINDOWS:
             raise Refusal(415, "the body is encoded otherwise than by gzip or deflate")
-        body = await self.service.in_thread(inflated, packed, WINDOWS[encoding], self.service.settings.limits.body_bytes)
+        body = await self.visit.in_thread(inflated, packed, WINDOWS[encoding], self.service.settings.limits.body_bytes)
         self.visit.hold(len(body))
         return body
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +13,7 @@ import orjson
 
 from app.serve.statistics import LEFT
 
+STDERR = 2
 FLUSH_BYTES = 16 * 2**10
 READERS = ("PIL", "python_multipart")  # report what is wrong with what a client sent, and the client is told that by its answer
 INFO, WARNING, ERROR = "info", "warning", "error"
@@ -92,6 +93,6 @@ def hear_libraries(log: Log) -> None:
 
 
 def _to_stderr(lines: bytes) -> None:
-    with suppress(OSError, ValueError):  # a full disk or a reader that left must not end a service
-        sys.stderr.buffer.write(lines)
-        sys.stderr.buffer.flush()
+    with suppress(OSError):  # a full disk or a reader that left must not end a service
+        while lines:
+            lines = lines[os.write(STDERR, lines) :]  # Python's own stream would keep what it cannot write

@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
+from app.release import LARGEST_BATCH
 from app.serve.service import Service
 from app.serve.statistics import BUCKETS, Statistics
 
 Counts = dict[tuple[str, str], Statistics]
+SIZES = tuple(2**power for power in range(LARGEST_BATCH.bit_length()))  # ends of buckets, which have to stay the same
 MODEL = ("model", "version")
 
 
@@ -44,10 +46,10 @@ class _Collector:
             )
             queued.add_metric(key, found.queue_ns / 1e9)
             running.add_metric(key, found.run_ns / 1e9)
-            sizes = [(size, count) for size, (count, _) in sorted(found.batches.items())]
-            batches.add_metric(
-                key, _cumulative(sizes, sum(count for _, count in sizes)), sum(size * count for size, count in sizes)
-            )
+            sizes = [(size, count) for size, (count, _) in found.batches.items()]
+            counts = [(end, sum(count for size, count in sizes if end / 2 < size <= end)) for end in SIZES]
+            within = _cumulative(counts, sum(count for _, count in sizes))
+            batches.add_metric(key, within, sum(size * n for size, n in sizes))
         yield from (requests, pictures, latency, queued, running, batches)
         waiting = GaugeMetricFamily(
             "convoy_queue_pictures", "Pictures that wait now, in the process that was asked", labels=MODEL

@@ -35,6 +35,7 @@ TOP = {"name": "top", "in": "query", "schema": whole(minimum=1, maximum=1000, de
 TROUBLE = {
     400: "The request is malformed; the sentence says where.",
     401: "The key is missing or wrong.",
+    403: "A web page of another host may not send to this service, unless it was started with --cors.",
     404: "There is no such model or version.",
     408: "The request arrived too slowly.",
     413: "The body, a picture or their number is larger than is taken.",
@@ -44,7 +45,7 @@ TROUBLE = {
     504: "There was no answer within the time.",
 }
 FIND = (404, 503)
-BODY = (400, 408, 413, 415, 503)
+BODY = (400, 403, 408, 413, 415, 503)
 RETRY = {"Retry-After": {"schema": whole(), "description": "Seconds until it may go better."}}
 
 

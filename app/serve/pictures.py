@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from typing import Any
 
 import numpy as np
 import orjson
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import FormParser, parse_options_header
+from python_multipart.multipart import FormParser, MultipartState, parse_options_header
 
 from app.images import TooManyPixels, UnreadablePicture, count_pixels, load_picture
 from app.release import LARGEST_BATCH
 from app.runners import Outputs
 from app.serve.http import Request, Response, json_response
-from app.serve.refusal import Refusal, malformed, too_large
+from app.serve.refusal import Refusal, malformed, shortened, too_large
 from app.serve.served import Served
 from app.serve.statistics import Counted
-from app.serve.tensors import Array, from_numbers, shortened
+from app.serve.tensors import Array, from_numbers
 
 TOP = 5
 SMALL_BYTES, SMALL_PIXELS = 2**14, 2**14
@@ -32,21 +33,21 @@ FORM, JSON = "multipart/form-data", "application/json"
 
 async def predict(request: Request, model: str, version: str = "") -> Response:
     """Answers for the pictures in a body, whatever way they come."""
-    service = request.service
-    served = request.find(model, version)
+    served, visit = request.find(model, version), request.visit
+    pixels = request.service.settings.limits.pixels
     with Counted(served.statistics) as counted:
         kind, options = parse_options_header(request.headers.get(b"content-type", b""))
         form, body = kind.decode("latin-1").lower(), await request.body()
         top = _top(request)
         if form == JSON or (not form and body[:1] == b"{"):
-            images = await service.in_thread(instances, body, served, service.settings.limits.pixels)
+            images = await visit.in_thread(instances, body, served, pixels, visit.until)
             del body  # which may be much larger than its pictures, and they may wait for a slot
             counted.pictures = len(images)
-            return json_response({"predictions": _predictions(await served.infer(images))})
+            return json_response({"predictions": _predictions(await served.infer(images, visit.remaining))})
         names, images = await _read(request, body, form == FORM, options.get(b"boundary", b""), served)
         del body
         counted.pictures = len(images)
-        answers = served.answers(await served.infer(images), top)
+        answers = served.answers(await served.infer(images, visit.remaining), top)
     told = [
         {"model": served.name, "version": served.version} | ({"file": name} if form == FORM else {}) | answer.to_json()
         for name, answer in zip(names, answers, strict=True)
@@ -58,14 +59,15 @@ async def _read(request: Request, body: bytes, form: bool, boundary: bytes, serv
     """Names and pictures; small ones are decoded at once, because the way to a thread and back takes longer than they do."""
     if not form and len(body) < SMALL_BYTES:
         try:
-            return _pictures(body, form, boundary, served, SMALL_PIXELS)
+            return _pictures(body, form, boundary, served, SMALL_PIXELS, request.visit.until)
         except Refusal as refusal:
             if refusal.status != 413:
                 raise
-    return await request.service.in_thread(_pictures, body, form, boundary, served, request.service.settings.limits.pixels)
+    visit, pixels = request.visit, request.service.settings.limits.pixels
+    return await visit.in_thread(_pictures, body, form, boundary, served, pixels, visit.until)
 
 
-def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: int) -> tuple[list[str], Array]:
+def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: int, until: float) -> tuple[list[str], Array]:
     """Names and pictures of a form, or of a body that is one picture."""
     if not form and not body:
         raise malformed("the body is empty; send a picture, as curl does with --data-binary @picture.jpg")
@@ -74,10 +76,10 @@ def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: 
         raise malformed("the form has no file; a picture comes as one of its files")
     if len(files) > LARGEST_BATCH:
         raise too_large(f"{len(files)} pictures in one request; {served.name} takes {LARGEST_BATCH}")
-    return [name for name, _ in files], _decoded(files, served, pixels)
+    return [name for name, _ in files], _decoded(files, served, pixels, until)
 
 
-def instances(body: bytes, served: Served, pixels: int) -> Array:
+def instances(body: bytes, served: Served, pixels: int, until: float) -> Array:
     """The pictures of TensorFlow Serving's `instances`: nested numbers in 0..255, or files in base64 as {"b64": ...}.
 
     Shapes: float32 or uint8 [N, H, W, C].
@@ -96,7 +98,7 @@ def instances(body: bytes, served: Served, pixels: int) -> Array:
     # A row may name its one input, as in {"image": ...}.
     rows = [row[served.input_name] if isinstance(row, dict) and list(row) == [served.input_name] else row for row in rows]
     if all(isinstance(row, dict) for row in rows):
-        return _decoded([("", _base64(row)) for row in rows], served, pixels)
+        return _decoded([("", _base64(row)) for row in rows], served, pixels, until)
     return from_numbers(rows, "FP32", (len(rows), *served.picture_shape))
 
 
@@ -120,17 +122,22 @@ def parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
         parser = FormParser(FORM, None, keep, boundary=boundary, config={"MAX_MEMORY_FILE_SIZE": 2**62})
         parser.write(body)
         parser.finalize()
+        whole = parser.parser is not None and getattr(parser.parser, "state", MultipartState.END) == MultipartState.END
     except (FormParserError, ValueError) as error:
         raise malformed(f"the body is no form: {shortened(error)}") from None
+    if not whole:
+        raise malformed("the form is truncated: its last boundary is missing")
     return found
 
 
-def _decoded(files: list[tuple[str, bytes]], served: Served, pixels: int) -> Array:
-    """uint8 [N, H, W, C]."""
+def _decoded(files: list[tuple[str, bytes]], served: Served, pixels: int, until: float) -> Array:
+    """uint8 [N, H, W, C]; no further than the request's deadline, because a thread cannot be told to stop."""
     if len(files) > 1 and sum(count_pixels(file) for _, file in files) > TOGETHER * pixels:
         raise too_large(f"the pictures have more than {TOGETHER * pixels / 10**6:g} million pixels together; send fewer at once")
-    pictures = []
+    pictures: list[Array] = []
     for name, file in files:
+        if pictures and time.monotonic() > until:
+            raise Refusal(504, "the time was over before all pictures were decoded; send fewer at once")
         try:
             pictures.append(load_picture(file, served.picture_shape, pixels))
         except UnreadablePicture as error:

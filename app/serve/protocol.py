@@ -15,9 +15,9 @@ import orjson
 
 from app.release import LARGEST_BATCH
 from app.runners import Outputs
-from app.serve.refusal import malformed, too_large
+from app.serve.refusal import malformed, shortened, too_large
 from app.serve.served import FLOAT, Served
-from app.serve.tensors import TAKEN, Array, checked_shape, from_bytes, from_numbers, shortened, strings
+from app.serve.tensors import TAKEN, Array, checked_shape, from_bytes, from_numbers, strings
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics")
 HEADER_LENGTH = b"inference-header-content-length"

@@ -34,3 +34,9 @@ def too_large(message: str) -> Refusal:
 def busy(message: str, retry_after_seconds: int = 1) -> Refusal:
     """The request is right, and there is no room for it now."""
     return Refusal(503, message, retry_after_seconds)
+
+
+def shortened(value: object, length: int = 60) -> str:
+    """What a client sent, short enough for a sentence."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -10,11 +10,12 @@ from pathlib import Path
 from app.errors import UserError
 from app.release import MANIFEST, find_release, read_release, versions
 from app.serve.log import Log
-from app.serve.refusal import Refusal, malformed
+from app.serve.refusal import Refusal, malformed, shortened
 from app.serve.served import Served, prepare
 from app.serve.settings import Settings
+from app.serve.statistics import Statistics
 
-READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
+READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 Stamp = tuple[int, int]  # of a manifest: its inode and time
 Unread = dict[Path, UserError]  # versions whose manifest cannot be read, and why
 
@@ -39,6 +40,8 @@ class Repository:
         self._settings, self._log = settings, log
         self._served: dict[str, dict[int, Served]] = {}
         self._unloaded: set[str] = set()
+        # Of every version that ever was served: what is counted never goes back, as monitors expect.
+        self.statistics: dict[tuple[str, str], Statistics] = {}
         self._refused: dict[Path, tuple[Stamp, str]] = {}  # what could not be loaded, and is not tried again as it is
         self._trouble = ""  # with the folders, at the last look
         self._busy = asyncio.Lock()
@@ -94,7 +97,7 @@ class Repository:
                     if folder.parent.name == name:
                         raise error
                 if not found:
-                    raise malformed(f"there is no release '{name}' in the folders that are served")
+                    raise malformed(f"there is no release '{shortened(name)}' in the folders that are served")
                 for one in found:
                     await self._load(name, one)
             except UserError as error:
@@ -130,7 +133,7 @@ class Repository:
         for number, served in numbers.items():
             if str(number) == version:
                 return served
-        raise Refusal(404, f"'{name}' has no version {version}; there is: {', '.join(map(str, numbers))}")
+        raise Refusal(404, f"'{name}' has no version {shortened(version)}; there is: {shortened(', '.join(map(str, numbers)))}")
 
     def versions(self, name: str) -> list[str]:
         """The served versions of a name, in their order."""
@@ -190,7 +193,8 @@ class Repository:
         self._refused.pop(found.folder, None)
         numbers = self._served.get(name, {})
         replaced = numbers.get(found.number)
-        ready = Served(prepared, self._settings)
+        counted = self.statistics.setdefault((name, str(found.number)), Statistics())
+        ready = Served(prepared, self._settings, counted)
         self._served[name] = dict(sorted((numbers | {found.number: ready}).items()))
         if replaced:
             replaced.close()
@@ -221,7 +225,7 @@ class Repository:
 
     def _missing(self, name: str) -> Refusal:
         known = ", ".join(sorted(self._served)) or "none"
-        return Refusal(404, f"there is no model '{name}'; there is: {known}")
+        return Refusal(404, f"there is no model '{shortened(name)}'; there is: {shortened(known, 400)}")
 
 
 def stamp(folder: Path) -> Stamp:

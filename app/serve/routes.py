@@ -9,11 +9,14 @@ from app.serve import metrics, protocol
 from app.serve.http import Headers, Request, Response, Route, json_response
 from app.serve.openapi import document
 from app.serve.pictures import LARGE_BYTES, predict
-from app.serve.refusal import Refusal, malformed
+from app.serve.refusal import Refusal, malformed, shortened, too_large
+from app.serve.repository import READY
 from app.serve.service import NAME, Service
 from app.serve.statistics import Counted, Statistics
 
-PAGE = Path(__file__).with_name("page")
+# Read once: what is served does not depend on a file that can be opened.
+FILES = {file.name: file.read_bytes() for file in Path(__file__).with_name("page").iterdir()}
+OPTIONS_BYTES = 2**16
 KINDS = {".html": b"text/html; charset=utf-8", ".css": b"text/css; charset=utf-8", ".js": b"text/javascript; charset=utf-8"}
 # Of the pages: nothing from elsewhere, nothing inline; pictures are shown from where the browser has them.
 POLICY: Headers = [
@@ -66,18 +69,18 @@ async def model_statistics(request: Request, model: str = "", version: str = "")
 
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """Tensors in, tensors out."""
-    service = request.service
     served = request.find(model, version)
     with Counted(served.statistics) as counted:
         body = await request.body()
         length = request.headers.get(protocol.HEADER_LENGTH)
-        if len(body) > LARGE_BYTES and length is None:
-            asked = await service.in_thread(protocol.parse, body, length, served)
+        if len(body) > LARGE_BYTES and (length is None or len(length) > len(str(LARGE_BYTES))):
+            asked = await request.visit.in_thread(protocol.parse, body, length, served)
         else:
             asked = protocol.parse(body, length, served)
         del body  # many times as large as its pictures where it is JSON, and they may wait for a slot
         counted.pictures = len(asked.images)
-        text, header = protocol.answer(served, asked, await served.infer(asked.images, asked.seconds))
+        seconds = request.visit.remaining if asked.seconds is None else min(asked.seconds, request.visit.remaining)
+        text, header = protocol.answer(served, asked, await served.infer(asked.images, seconds))
     if header is None:
         return Response(text)
     return Response(text, 200, b"application/octet-stream", [(protocol.HEADER_LENGTH, b"%d" % header)])
@@ -89,14 +92,14 @@ async def index(request: Request) -> Response:
     if not isinstance(wanted, bool):
         raise malformed("'ready' is neither true nor false")
     rows = request.service.repository.index()
-    return json_response([one for one in rows if not wanted or one["state"] == "READY"])
+    return json_response([one for one in rows if not wanted or one["state"] == READY])
 
 
 async def load(request: Request, model: str) -> Response:
     """Loads a name anew from its folder."""
     given = (await options(request)).get("parameters") or {}
     if given:
-        raise malformed(f"a model is loaded as its release has it; without parameters ({', '.join(given)})")
+        raise malformed(f"a model is loaded as its release has it; without parameters ({shortened(', '.join(given))})")
     await request.service.load(model)
     return Response(b"{}")
 
@@ -111,6 +114,8 @@ async def unload(request: Request, model: str) -> Response:
 async def options(request: Request) -> dict[str, Any]:
     """The object in a body, or nothing if there is no body."""
     body = await request.body()
+    if len(body) > OPTIONS_BYTES:
+        raise too_large(f"{len(body)} bytes of options; {OPTIONS_BYTES} are taken")
     values = protocol.json_object(body) if body else {}
     if not isinstance(values.get("parameters") or {}, dict):
         raise malformed("'parameters' are no object")
@@ -140,9 +145,9 @@ async def page(request: Request, file: str = "") -> Response:
     """The page for people, and its parts."""
     name = file or ("docs.html" if request.path == "/docs" else "index.html")
     kind = KINDS.get(Path(name).suffix)
-    if kind is None or name not in (known.name for known in PAGE.iterdir()):
-        raise Refusal(404, f"there is no page/{name}")
-    return Response((PAGE / name).read_bytes(), 200, kind, list(POLICY))
+    if kind is None or name not in FILES:
+        raise Refusal(404, f"there is no page/{shortened(name)}")
+    return Response(FILES[name], 200, kind, list(POLICY))
 
 
 async def openapi(request: Request) -> Response:
@@ -166,8 +171,9 @@ async def statistics_rows(service: Service, model: str, version: str) -> list[di
     """
     if model:
         service.find(model, version)
-    counts = await service.statistics()
-    return [row(*key, found) for key, found in counts.items() if (not model or key[0] == model) and version in ("", key[1])]
+    counts, served = await service.statistics(), {(one.name, one.version) for one in service.repository.all()}
+    chosen = [key for key in counts if key in served and model in ("", key[0]) and version in ("", key[1])]
+    return [row(*key, counts[key]) for key in chosen]
 
 
 def row(name: str, version: str, found: Statistics) -> dict[str, Any]:

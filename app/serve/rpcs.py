@@ -16,13 +16,13 @@ from app.serve import protocol
 from app.serve.messages import inference
 from app.serve.pictures import LARGE_BYTES
 from app.serve.protocol import Inference
-from app.serve.refusal import Refusal, malformed
+from app.serve.refusal import Refusal, malformed, shortened
 from app.serve.repository import READY
 from app.serve.routes import statistics_rows
 from app.serve.served import BYTE, FLOAT, Served
 from app.serve.service import NAME, Service
 from app.serve.statistics import Counted
-from app.serve.tensors import TAKEN, Array, checked_shape, finite, from_bytes, shortened
+from app.serve.tensors import TAKEN, Array, checked_shape, finite, from_bytes
 from app.serve.visit import Visit
 
 # Where a message has numbers that are not raw bytes.
@@ -116,7 +116,9 @@ async def repository_index(call: Call, asked: Message) -> Message:
 async def repository_load(call: Call, asked: Message) -> Message:
     """Loads a name anew from its folder."""
     if asked.parameters:
-        raise malformed(f"a model is loaded as its release has it; without parameters ({', '.join(sorted(asked.parameters))})")
+        raise malformed(
+            f"a model is loaded as its release has it; without parameters ({shortened(', '.join(sorted(asked.parameters)))})"
+        )
     await call.service.load(asked.model_name)
     return inference.RepositoryModelLoadResponse()
 
@@ -132,12 +134,12 @@ async def model_infer(call: Call, asked: Message) -> Message:
     served = call.find(asked.model_name, asked.model_version)
     with Counted(served.statistics) as counted:
         if not asked.raw_input_contents and asked.ByteSize() > LARGE_BYTES:
-            wish = await call.service.in_thread(parse, asked, served)
+            wish = await call.visit.in_thread(parse, asked, served)
         else:
             wish = parse(asked, served)
         counted.pictures = len(wish.images)
-        waits = [seconds for seconds in (wish.seconds, call.remaining()) if seconds is not None]
-        return answer(served, wish, await served.infer(wish.images, min(waits, default=None)))
+        waits = [seconds for seconds in (wish.seconds, call.remaining(), call.visit.remaining) if seconds is not None]
+        return answer(served, wish, await served.infer(wish.images, min(waits)))
 
 
 def parse(asked: Message, served: Served) -> Inference:

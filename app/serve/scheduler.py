@@ -23,7 +23,6 @@ from app.serve.tuning import Tuning
 
 Images = np.ndarray[Any, Any]
 Run = Callable[[Images], Outputs]
-FLUSH_SECONDS = 30.0  # for the last runs of a version that was replaced
 
 
 @dataclass(slots=True, eq=False)
@@ -107,11 +106,6 @@ class Scheduler:
             self._closing = True
             self._ready.notify_all()
 
-    def join(self) -> None:
-        """Waits, not in the event loop, until the slots have ended."""
-        for thread in self._threads:
-            thread.join(FLUSH_SECONDS)
-
     def _thread(self) -> threading.Thread:
         thread = threading.Thread(target=self._slot, name=f"slot of {self._name}", daemon=True)
         thread.start()
@@ -171,21 +165,22 @@ class Scheduler:
         start = 0
         for ticket in tickets:
             end = start + len(ticket.images)
-            self._statistics.queue_ns += began - ticket.since_ns
             if ticket.expiry:
                 ticket.expiry.cancel()
             if not ticket.answer.done():
                 if isinstance(found, BaseException):
                     ticket.answer.set_exception(RuntimeError(f"{self._name} failed: {found!r}"))
                 else:
+                    self._statistics.queue_ns += began - ticket.since_ns
                     ticket.answer.set_result({name: values[start:end] for name, values in found.items()})
             start = end
-        self._statistics.ran(start, took)
+        if not isinstance(found, BaseException):
+            self._statistics.ran(start, took)
 
     def _expire(self, answer: asyncio.Future[Outputs], seconds: float) -> None:
         # Of the ticket the answer alone, so that the pictures of a client that left are not kept until then.
         if not answer.done():
-            answer.set_exception(Refusal(504, f"{self._name} had no answer within {seconds:g} seconds", 1))
+            answer.set_exception(Refusal(504, f"{self._name} had no answer within {seconds:.2g} seconds", 1))
 
 
 def together(parts: list[Images]) -> Images:

@@ -56,7 +56,7 @@ def named(name: str) -> Schema:
 PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
 SHAPE = rows({"type": "integer", "minimum": -1}, "-1 is for any number of pictures")
 DURATION = record({"count": whole(), "ns": whole("nanoseconds, all together")})
-STATES = ["READY", "LOADING", "UNAVAILABLE"]
+STATES = ["READY", "UNAVAILABLE"]
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
 ANSWER = {
     "model": text(),

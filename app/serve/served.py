@@ -11,7 +11,7 @@ from app.answers import Answer
 from app.errors import UserError, unknown
 from app.objectives import OBJECTIVES
 from app.release import LARGEST_BATCH, Artifact, Release, check_artifact, check_extras
-from app.runners import Outputs
+from app.runners import Outputs, first_line
 from app.runners.onnx import CPU, OnnxRunner, available_providers
 from app.serve.refusal import malformed
 from app.serve.scheduler import Scheduler
@@ -54,8 +54,14 @@ def prepare(release: Release, settings: Settings) -> Prepared:
     check_extras(release)
     # On the CPU a run takes one core, and there are as many at once as cores: batches of different requests do not wait for
     # each other, and threads of one run do not spin while they wait.
-    runner = OnnxRunner(release.folder / artifact.path, 1, available_providers())
-    tuning = tune(runner.run, runner.input_shape)
+    path = release.folder / artifact.path
+    try:
+        runner = OnnxRunner(path, 1, available_providers())
+        tuning = tune(runner.run, runner.input_shape)
+    except UserError:
+        raise
+    except Exception as error:  # ONNX Runtime has exceptions of its own
+        raise UserError(f"{path} cannot be run by ONNX Runtime: {first_line(error)}; export it again") from error
     return Prepared(release, artifact, runner, tuning, settings.slots if runner.provider == CPU else 1)
 
 
@@ -64,9 +70,10 @@ class Served:
 
     Args:
         prepared: what runs; it is gone when the last request that holds this is answered.
+        statistics: that go on from what was counted before the version was loaded again.
     """
 
-    def __init__(self, prepared: Prepared, settings: Settings) -> None:
+    def __init__(self, prepared: Prepared, settings: Settings, statistics: Statistics) -> None:
         release = prepared.release
         self.release = release
         self.name, self.version = release.name, str(release.version)
@@ -76,25 +83,23 @@ class Served:
         self.output_shapes = {output["name"]: [-1, *output["shape"][1:]] for output in release.outputs}
         self.tuning = prepared.tuning
         self.slots = prepared.slots
-        self.statistics = Statistics()
-        self.deadline_seconds = settings.limits.deadline_seconds
+        self.statistics = statistics
         self.scheduler = Scheduler(
             self.name, prepared.runner.run, prepared.tuning, prepared.slots, settings.limits.queue, self.statistics
         )
 
-    async def infer(self, images: np.ndarray[Any, Any], seconds: float | None = None) -> Outputs:
+    async def infer(self, images: np.ndarray[Any, Any], seconds: float) -> Outputs:
         """The outputs by name.
 
         Shapes: uint8 or float32 [N, H, W, C] in 0..255 -> float32 [N, ...] each.
         Args:
-            seconds: that the caller waits, if less than the service's own deadline.
+            seconds: until the answer is of no use.
         Raises:
             Refusal: too many pictures, the queue is full, or the time was over.
         """
         if not 1 <= len(images) <= LARGEST_BATCH:
             raise malformed(f"{len(images)} pictures in one request; {self.name} takes 1 to {LARGEST_BATCH}")
-        limit = self.deadline_seconds
-        return await self.scheduler.submit(images, limit if seconds is None else min(seconds, limit))
+        return await self.scheduler.submit(images, seconds)
 
     def answers(self, outputs: Outputs, top: int) -> list[Answer]:
         """What people are told of every picture."""

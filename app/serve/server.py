@@ -56,7 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
     log = Log(settings.quiet)
     hear_libraries(log)
     service = Service(settings, log, peers)
-    server = _Server(_config(settings, Application(service, routes())))
+    server = _Server(_config(service, Application(service, routes())))
     stopping = asyncio.Event()
     peers.listen(*_on_command(stopping, server, service, log))
     grpc = None
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
             names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
             log.info("ready", models=names)
             say(f"ready: {names}")
-            living.append(asyncio.create_task(service.follow()))
+            living += [asyncio.create_task(service.follow()), asyncio.create_task(service.tend())]
             await asyncio.wait([stopped, *living], return_when=asyncio.FIRST_COMPLETED)
         for task in living:
             if task.done():
@@ -126,10 +126,10 @@ async def _sweep(server: uvicorn.Server) -> None:
             connection.check(now)
 
 
-def _config(settings: Settings, app: Application) -> uvicorn.Config:
+def _config(service: Service, app: Application) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=limited(settings.limits),
+        http=limited(service),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -137,7 +137,7 @@ def _config(settings: Settings, app: Application) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=settings.limits.keep_alive_seconds,
+        timeout_keep_alive=service.settings.limits.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=BACKLOG,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from app.serve.statistics import Statistics, total
 
 NAME = "convoy"
 T = TypeVar("T")
+TEND_SECONDS, NEVER_SECONDS = 1.0, 3600.0
 WAITING_JOBS = 256  # for the threads that decode
 
 
@@ -36,6 +36,7 @@ class Service:
         self.held_bytes = 0  # of all bodies that are being read or worked on
         self._pool = ThreadPoolExecutor(cores(), "decode")
         self._jobs = 0
+        self._changes: dict[tuple[str, str], asyncio.Task[list[Any]]] = {}  # under way; who asks for the same waits with it
         peers.answer = self._told
 
     @property
@@ -47,13 +48,14 @@ class Service:
         """See `Repository.find`."""
         return self.repository.find(name, version)
 
-    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def in_thread(self, seconds: float, work: Callable[..., T], *arguments: Any) -> T:
         """What a function gives that takes long enough to keep others waiting.
 
+        Args:
+            seconds: until it is of no use.
         Raises:
             Refusal: too many wait for a thread, or this one waited too long.
         """
-        seconds = self.settings.limits.deadline_seconds
         if self._jobs >= WAITING_JOBS:
             raise busy(f"{self._jobs} requests wait to be decoded; try again in a second")
         self._jobs += 1
@@ -61,7 +63,8 @@ class Service:
             async with asyncio.timeout(seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
         except TimeoutError:
-            raise Refusal(504, f"the request was not decoded within {seconds:g} seconds", 1) from None
+            limit = self.settings.limits.deadline_seconds
+            raise Refusal(504, f"the request was not decoded within {limit:g} seconds", 1) from None
         finally:
             self._jobs -= 1
 
@@ -89,16 +92,22 @@ class Service:
                 await self.repository.unload(name)
         self.peers.ready()
 
-    async def follow(self) -> None:
-        """Looks after slots and new versions, for ever."""
-        looked = time.monotonic()
+    async def tend(self) -> None:
+        """Looks after slots and the log, for ever."""
         while True:
-            await asyncio.sleep(min(1.0, self.settings.poll_seconds or 1.0))
+            await asyncio.sleep(TEND_SECONDS)
             self.log.flush()
             self.repository.tend()
-            if self.settings.poll_seconds and time.monotonic() - looked >= self.settings.poll_seconds and not self.draining:
-                await self.repository.follow()
-                looked = time.monotonic()
+
+    async def follow(self) -> None:
+        """Looks for new versions, for ever."""
+        while True:
+            await asyncio.sleep(self.settings.poll_seconds or NEVER_SECONDS)
+            if self.settings.poll_seconds and not self.draining:
+                try:
+                    await self.repository.follow()
+                except Exception as error:  # what is served goes on
+                    self.log.error("new versions were not looked at, by a fault of the service", reason=repr(error))
 
     def close(self) -> None:
         """Ends the threads; nothing is asked for any more."""
@@ -107,14 +116,19 @@ class Service:
         self.log.flush()
 
     async def _everywhere(self, action: str, name: str) -> None:
-        for refused in await self.peers.ask(action, name):
+        change = self._changes.get((action, name))
+        if change is None:
+            # Of its own, not of the request: a client that leaves must not leave it half done.
+            change = self._changes[action, name] = asyncio.create_task(self.peers.ask(action, name))
+            change.add_done_callback(lambda _: self._changes.pop((action, name)))
+        for refused in await asyncio.shield(change):
             if refused:
                 raise Refusal(*refused)
 
     async def _told(self, action: str, name: str) -> Any:
         """What this process answers itself and the others."""
         if action == "statistics":
-            return [(served.name, served.version, served.statistics.to_json()) for served in self.repository.all()]
+            return [(*key, counts.to_json()) for key, counts in self.repository.statistics.items()]
         try:
             await (self.repository.load(name) if action == "load" else self.repository.unload(name))
         except Refusal as refusal:

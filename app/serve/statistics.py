@@ -19,7 +19,7 @@ Batches = dict[int, tuple[int, int]]
 
 @dataclass
 class Statistics:
-    """Counts of one version since it was loaded.
+    """Counts of one version since the process serves it.
 
     Args:
         latency: requests by the bucket of their time; the last one is beyond all buckets.

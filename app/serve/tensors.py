@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.release import LARGEST_BATCH
-from app.serve.refusal import malformed, too_large
+from app.serve.refusal import malformed, shortened, too_large
 from app.serve.served import BYTE, FLOAT, Served
 
 Array = np.ndarray[Any, Any]
@@ -121,9 +121,3 @@ def finite(values: Array) -> Array:
 def strings(values: Sequence[str]) -> bytes:
     """BYTES as the protocol has them: each with its length in front, 4 bytes, little-endian."""
     return b"".join(len(text := value.encode()).to_bytes(4, "little") + text for value in values)
-
-
-def shortened(value: Any) -> str:
-    """What a client sent, short enough for a sentence."""
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from collections.abc import Callable
 from itertools import count
 from os import getpid
+from typing import Any, TypeVar
 
 from app.serve.refusal import Refusal, busy
 from app.serve.served import Served
 from app.serve.service import Service
 
+T = TypeVar("T")
 NUMBER = re.compile(r"[\x21-\x7e]{1,128}")
 _numbers = count(1)
 _prefix = f"{getpid():x}-{int(time.time()) & 0xFFFFFF:x}-"  # other processes and later ones have others
@@ -24,9 +27,10 @@ class Visit:
         number: the caller's own; a new one if it is none that a log and a header can hold.
         client: its address.
         served: the version that it is for, once that is known.
+        until: when its answer is of no use any more, on the monotonic clock.
     """
 
-    __slots__ = ("_began", "_held_bytes", "client", "number", "served", "service")
+    __slots__ = ("_began", "_held_bytes", "client", "number", "served", "service", "until")
 
     def __init__(self, service: Service, number: str, client: str) -> None:
         self._began = time.perf_counter()
@@ -34,6 +38,20 @@ class Visit:
         self.service, self.client = service, client
         self.number = number if NUMBER.fullmatch(number) else f"{_prefix}{next(_numbers)}"
         self.served: Served | None = None
+        self.arrived()
+
+    def arrived(self) -> None:
+        """All of it is here: from now on the service is what it waits for."""
+        self.until = time.monotonic() + self.service.settings.limits.deadline_seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until its deadline."""
+        return self.until - time.monotonic()
+
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """See `Service.in_thread`; as long as there is time."""
+        return await self.service.in_thread(self.remaining, work, *arguments)
 
     def check_key(self, authorization: str, alone: str) -> None:
         """Refuses a caller without the service's key.

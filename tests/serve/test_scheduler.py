@@ -21,6 +21,12 @@ SHAPE = (1, 2, 3)
 WAYS = pytest.mark.parametrize("inline", [True, False], ids=["inline", "threads"])
 
 
+def joined(made):
+    """Waits for its slots to end."""
+    for thread in made._threads:
+        thread.join(30)
+
+
 def scheduler(run, *, inline=False, batch=8, slots=2, most=512):
     made = Scheduler("net", run, Tuning(batch, inline, 0.001), slots, most, Statistics())
     made.statistics = made._statistics
@@ -76,7 +82,7 @@ def test_100000_requests_of_mixed_sizes_get_their_own_answers(inline):
 
         await asyncio.gather(*(client() for _ in range(64)))
         made.close()
-        made.join()
+        joined(made)
         sizes = made.statistics.batches
         assert sum(size * runs for size, (runs, _) in sizes.items()) == sum(counts)
         assert max(sizes) <= 16
@@ -261,11 +267,11 @@ def test_a_version_that_is_replaced_answers_all_that_it_was_asked(inline):
         made.close()
         gate.opened.set()
         found = await asyncio.gather(*tickets)
-        made.join()
+        joined(made)
         # Whoever found this version before another took its place, and read its body until now, asks it still.
         late = [made.submit(picture(number), 5.0) for number in range(20, 40)]
         found += await asyncio.gather(*late)
-        made.join()
+        joined(made)
         assert not any(thread.is_alive() for thread in made._threads)
         return found, weakref.ref(gate)
 
@@ -317,4 +323,4 @@ def test_its_threads_end_with_it():
             made.close()
 
     asyncio.run(story())
-    until(lambda: threading.active_count() == before)
+    until(lambda: threading.active_count() <= before)
