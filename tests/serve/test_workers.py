@@ -1,20 +1,39 @@
 """Several processes behind one port: they are one service, though one of them dies."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import socket
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from tests.serve.clients import Caller, Process, ended, numbers, raw, tensor, together, until, written
+from app.errors import UserError
+from app.serve.line import Line
+from app.serve.peers import Fellows
+from app.serve.questions import OPEN_QUESTIONS, Questions, Worker
+from app.serve.settings import Settings
+from app.serve.statistics import Statistics
+from app.serve.workers import shared
+from tests.serve import clients
+from tests.serve.clients import Caller, Process, ended, limited, numbers, raw, tensor, together, until, written
 from tests.serve.tiny import SHAPE, expected, write_tiny
 
 INFER = "/v2/models/tiny/infer"
 IMAGE = np.arange(48).reshape(1, *SHAPE)
 BODY, HEADERS = tensor(IMAGE)
 WORK = 200  # a run of some milliseconds, in a slot
+PATIENCE_SECONDS = 3.0
+# In place of one process; the command's flags do not reach this patience.
+SUPERVISED = clients.LIMITED.replace(
+    "run(settings, listener, Peers(), say)",
+    f"""from app.serve import workers
+workers.END_SECONDS = 1.0
+workers.Supervisor(settings, listener, say, patience_seconds={PATIENCE_SECONDS}).run()""",
+)
 
 
 @pytest.fixture
@@ -24,6 +43,15 @@ def pair(start, tmp_path):
     started = start(tmp_path / "exported", "--workers", 2, "--poll-seconds", 0, "--drain-seconds", 0.5)
     started.workers = lambda: sorted(workers(started))
     return started
+
+
+@contextmanager
+def impatient(folder, monkeypatch, **settings):
+    """Two processes whose supervisor waits for no answer, and for no end, as long as the command's does."""
+    monkeypatch.setattr(clients, "LIMITED", SUPERVISED)
+    write_tiny(folder / "exported", work=WORK)
+    with limited(folder / "exported", folder=folder, settings={"workers": 2} | settings) as server:
+        yield server
 
 
 def workers(server):
@@ -201,3 +229,223 @@ def test_a_process_killed_again_and_again_under_load_costs_its_own_requests_alon
     print(f"\n{len(right)} answers, {len(lost)} requests lost with five processes")
     assert all(right)
     assert len(lost) <= 5 * 8
+
+
+def test_a_process_that_is_stopped_is_replaced_and_its_questions_are_answered(tmp_path, monkeypatch):
+    with impatient(tmp_path, monkeypatch) as server:
+        stopped, other = workers(server)
+        os.kill(stopped, signal.SIGSTOP)
+
+        async def client(_):
+            caller = Caller(server.port)
+            return [(await caller.ask("GET", "/metrics")).status for _ in range(45)]
+
+        assert asyncio.run(together(20, client)) == [[200] * 45] * 20  # more than a pipe holds
+        until(lambda: not Process(stopped).lives)
+        until(lambda: len(workers(server)) == 2 and server.get("/v2/health/ready").status == 200)
+        assert other in workers(server)
+        events = [line["event"] for line in server.lines()]
+        assert events.count("a process does not answer and is killed") == 1
+        assert server.stop() == 0
+
+
+def test_a_stopped_process_does_not_hold_the_end_and_draining_has_its_time(tmp_path, monkeypatch):
+    with impatient(tmp_path, monkeypatch, drain_seconds=4.0) as server:
+        everybody = workers(server)
+        os.kill(everybody[0], signal.SIGSTOP)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(2.0)  # twice what processes have after they drained
+        assert is_right(server.post(INFER, BODY, **HEADERS))
+        assert server.process.wait(20) == 0
+        until(lambda: not any(Process(one).lives for one in everybody))
+
+
+@pytest.mark.slow
+def test_a_service_that_is_stopped_and_goes_on_kills_nobody(tmp_path, monkeypatch):
+    with impatient(tmp_path, monkeypatch) as server:
+        before = sorted(workers(server))
+        everybody = [server.process.pid, *before]
+        for one in everybody:
+            os.kill(one, signal.SIGSTOP)
+        time.sleep(2 * PATIENCE_SECONDS)
+        for one in everybody:
+            os.kill(one, signal.SIGCONT)
+        time.sleep(2 * PATIENCE_SECONDS)  # those that have nothing to say are asked, and answer
+        assert sorted(workers(server)) == before
+
+
+def test_what_a_process_counted_stays_when_it_dies(pair):
+    for _ in range(40):
+        assert is_right(pair.post(INFER, BODY, **HEADERS))
+    counted = 'convoy_requests_total{model="tiny",status="200",version="1"} 40.0'
+    assert counted in pair.get("/metrics").body.decode()
+    for killed in pair.workers():
+        os.kill(killed, signal.SIGKILL)
+        until(lambda killed=killed: killed not in pair.workers() and len(pair.workers()) == 2)
+        until(lambda: pair.get("/v2/health/ready").status == 200)
+        assert counted in pair.get("/metrics").body.decode()
+
+
+def test_a_name_whose_unload_was_refused_is_served_by_the_next_process(pair, tmp_path):
+    assert pair.post("/v2/repository/models/later/unload").status == 404
+    write_tiny(tmp_path / "exported", name="later")
+    killed = pair.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: killed not in pair.workers() and len(pair.workers()) == 2)
+    until(lambda: pair.get("/v2/health/ready").status == 200)
+    assert pair.post("/v2/repository/models/later/load").status == 200
+    assert all(is_right(pair.post("/v2/models/later/infer", BODY, **HEADERS)) for _ in range(20))
+
+
+class Said(list):
+    """Takes the place of a line, and keeps what is said."""
+
+    def say(self, *message):
+        self.append(message)
+
+
+def asked_together(count=2):
+    """Questions among processes that say nothing by themselves."""
+    living = {number: Worker(None, Said(), 0.0) for number in range(count)}
+    return Questions(living), living
+
+
+def rows(requests, name="tiny"):
+    return [(name, "1", Statistics(requests=requests).to_json())]
+
+
+def requests(said):
+    """What the counts of an answer add up to."""
+    kind, _, answers = said
+    assert kind == "answers"
+    return sum(counts["requests"] for one in answers for _, _, counts in one)
+
+
+def test_names_count_as_unloaded_once_all_processes_did_it():
+    questions, living = asked_together()
+    key = iter(range(9))
+
+    def everybody(action, *answers):
+        questions.ask(living[0], 7, action, "tiny", [0, 1])
+        number = next(key)
+        for one, answer in enumerate(answers):
+            before = set(questions.unloaded)
+            questions.answered(number, one, [answer])
+            assert one == len(answers) - 1 or questions.unloaded == before
+        assert living[0].line[-1] == ("answers", 7, list(answers))
+        return questions.unloaded
+
+    assert everybody("unload", None, (404, "there is none")) == set()
+    assert everybody("unload", None, None) == {"tiny"}
+    assert everybody("load", (400, "it was altered"), None) == {"tiny"}
+    assert everybody("load", None, None) == set()
+
+
+def test_a_process_that_starts_meanwhile_is_asked_too_and_one_that_asked_and_died_is_not_told():
+    questions, living = asked_together()
+    questions.ask(living[0], 7, "unload", "tiny", [0, 1])
+    dead = living.pop(0)
+    questions.bury(0, dead)
+    living[0] = Worker(None, Said(), 0.0)
+    questions.join(0)
+    assert living[0].line == [("do", 0, "unload", "tiny")]
+    questions.answered(0, 1, [None])
+    assert questions.unloaded == set()
+    questions.answered(0, 0, [None])
+    assert questions.unloaded == {"tiny"}
+    assert living[0].line == [("do", 0, "unload", "tiny")]
+
+
+def test_a_process_with_many_open_questions_is_counted_as_it_said_last():
+    questions, living = asked_together()
+    questions.ask(living[0], 0, "statistics", "", [0, 1])
+    questions.answered(0, 0, [rows(1)])
+    questions.answered(0, 1, [rows(10)])
+    assert requests(living[0].line[-1]) == 11
+    for number in range(1, OPEN_QUESTIONS + 4):
+        questions.ask(living[0], number, "statistics", "", [0, 1])
+        questions.answered(number, 0, [rows(2)])
+    assert len([one for one in living[1].line if one[0] == "do"]) == 1 + OPEN_QUESTIONS
+    assert requests(living[0].line[-1]) == 12
+    questions.ask(living[0], 99, "unload", "tiny", [0, 1])
+    assert living[1].line[-1][2:] == ("unload", "tiny"), "what changes something reaches everybody"
+    questions.answered(1, 1, [(500, "it failed")])
+    assert requests(living[0].line[-1]) == 12
+
+
+def test_counts_of_the_dead_are_gone_when_what_they_counted_is_loaded_anew_or_gone():
+    questions, living = asked_together()
+    questions.ask(None, 0, "statistics", "", [0, 1])
+    questions.answered(0, 0, [rows(1)])
+    questions.answered(0, 1, [rows(10) + rows(5, "left")])
+    questions.bury(1, living.pop(1))
+    keys = iter(range(1, 9))
+
+    def now():
+        questions.ask(living[0], 0, "statistics", "", [0])
+        questions.answered(next(keys), 0, [rows(2)])
+        return requests(living[0].line[-1])
+
+    assert now() == 12
+    assert now() == 12
+    questions.ask(living[0], 0, "load", "tiny", [0])
+    questions.answered(next(keys), 0, [None])
+    assert living[0].counts == []
+    assert now() == 2
+
+
+def test_a_process_that_fails_to_answer_says_so():
+    async def story():
+        ours, theirs = multiprocessing.Pipe()
+        fellows = Fellows(0, theirs, [0], frozenset())
+
+        async def answer(action, name):
+            raise OSError("the disk")
+
+        fellows.answer = answer
+        fellows.listen(lambda: None, lambda: None)
+        ours.send(("do", 5, "unload", "tiny"))
+        await asyncio.sleep(0.05)
+        assert not ours.poll(), "it is told when everything is loaded"
+        fellows.ready()
+        await asyncio.sleep(0.05)
+        assert ours.poll()
+        assert ours.recv() == ("did", 5, (500, "a process failed; its log says how"))
+        asyncio.get_running_loop().remove_reader(theirs.fileno())
+        ours.close()
+        theirs.close()
+
+    asyncio.run(story())
+
+
+def test_a_line_waits_for_nobody():
+    ours, theirs = multiprocessing.Pipe()
+    rung = []
+    line = Line(ours, lambda: rung.append(1))
+    line.say("much", bytes(10**7))
+    line.say("more")
+    os.write(theirs.fileno(), b"\0\0")  # the beginning of a message
+    assert [theirs.recv()[0], theirs.recv()[0]] == ["much", "more"]
+    assert not line.heard
+    os.write(theirs.fileno(), b"\0\0")  # it was an empty one, so nothing can be read in it
+    theirs.close()
+    line.end()
+    assert not line.heard
+
+
+def test_a_port_of_grpc_is_not_shared_with_another_service():
+    assert shared(Settings((), grpc_port=None)) == (Settings((), grpc_port=None), None)
+    settings, holder = shared(Settings((), grpc_port=0))
+    with holder:
+        with pytest.raises(UserError, match=f"--host 127.0.0.1 --grpc-port {settings.grpc_port} cannot be listened at"):
+            shared(settings)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", settings.grpc_port))
+    again, holder = shared(settings)
+    with holder, socket.socket() as process:
+        process.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        process.bind(("127.0.0.1", again.grpc_port))
+        process.listen()
+        holder.close()
+        with pytest.raises(UserError, match="cannot be listened at"):
+            shared(settings)
