@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.message import DecodeError
 
-from app.errors import UserError
 from app.serve.messages import PACKAGE, inference
 from app.serve.refusal import Refusal, malformed
 from app.serve.rpcs import RPCS, Call, Rpc
 from app.serve.service import Service
+from app.serve.settings import not_free
 from app.serve.statistics import LEFT
 from app.serve.visit import Visit
 
@@ -72,7 +72,7 @@ class GrpcServer:
         try:
             bound = self._server.add_insecure_port(f"{shown}:{port}")
         except RuntimeError as error:
-            raise _not_free(host, port, str(error)) from None
+            raise not_free(host, "--grpc-port", port, error) from None
         await self._server.start()
         return f"{shown}:{bound}"
 
@@ -171,11 +171,8 @@ def _check_free(host: str, port: int, shared: bool) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+            for option in (socket.SO_REUSEADDR, *((socket.SO_REUSEPORT,) if shared else ())):
+                probe.setsockopt(socket.SOL_SOCKET, option, 1)
             probe.bind(address)
     except OSError as error:
-        raise _not_free(host, port, error.strerror or str(error)) from None
-
-
-def _not_free(host: str, port: int, reason: str) -> UserError:
-    return UserError(f"--host {host} --grpc-port {port} cannot be listened at ({reason}); choose another, 0 for any, or none")
+        raise not_free(host, "--grpc-port", port, error) from None

@@ -32,6 +32,11 @@ class Peers:
         """Whether all processes live and have loaded what they serve."""
         return True
 
+    @property
+    def others_ready(self) -> bool:
+        """Whether there are others that answer while this process cannot."""
+        return False
+
     def listen(self, stop: Callable[[], None], look: Callable[[], None]) -> None:
         """Obeys: signals, where there is nobody else to hear them. Call it in the event loop.
 
@@ -70,6 +75,11 @@ class Fellows(Peers):
     def complete(self) -> bool:
         """See `Peers`."""
         return all(self._board)
+
+    @property
+    def others_ready(self) -> bool:
+        """See `Peers`."""
+        return any(self._board)
 
     def listen(self, stop: Callable[[], None], look: Callable[[], None]) -> None:
         """See `Peers`; here the supervisor says what is to be done, and ends the service when it is gone."""

@@ -117,19 +117,11 @@ class Questions:
         del self._open[key]
         answers, name = question.answers, question.name
         if question.action == "statistics":
-            living = {row[:2] for rows in answers for row in rows}  # what is served no more is counted no more
-            answers.append([(*version, counts) for version, counts in self._buried.items() if version in living])
+            answers.append([(*version, counts) for version, counts in self._buried.items()])
         elif answers and not any(answers):  # nobody refused
             if question.action == "unload":
                 self.unloaded.add(name)
             else:
                 self.unloaded.discard(name)
-                self._forget(name)
         if question.asker:
             question.asker.line.say("answers", question.number, answers)
-
-    def _forget(self, name: str) -> None:
-        """Keeps no counts of what was loaded anew and counts from nought."""
-        self._buried = {version: counts for version, counts in self._buried.items() if version[0] != name}
-        for worker in self._workers.values():
-            worker.counts = [row for row in worker.counts if row[0] != name]

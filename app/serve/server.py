@@ -8,17 +8,20 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from app.errors import UserError
 from app.serve.application import Application
 from app.serve.connection import Connection, limited
 from app.serve.log import Log, hear_libraries
 from app.serve.peers import Peers
 from app.serve.routes import routes
 from app.serve.service import Service
-from app.serve.settings import Settings
+from app.serve.settings import Settings, not_free
+
+if TYPE_CHECKING:
+    from app.serve.grpc import GrpcServer
 
 BACKLOG = 2048
 SWEEP_SECONDS = 0.5  # between looks for connections that are too slow
@@ -60,26 +63,25 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
     stopping = asyncio.Event()
     peers.listen(*_on_command(stopping, server, service, log))
     grpc = None
-    # One of several processes takes connections when it can answer them: the others do meanwhile. One alone tells at once that
-    # it lives and is not ready.
+    # A process that replaces another takes connections when it can answer them, since others do meanwhile. At the start there
+    # are no others, and it tells at once that it lives and is not ready.
     accepting = asyncio.Event()
-    if settings.workers == 1:
+    if not peers.others_ready:
         accepting.set()
     serving = asyncio.create_task(_after(accepting, server, listener))
     sweeping = asyncio.create_task(_sweep(server))
     stopped = asyncio.create_task(stopping.wait())
     living: list[asyncio.Task[None]] = [serving, sweeping]  # that end before their time by a fault alone
     try:
-        if settings.grpc_port is not None:
-            from app.serve.grpc import GrpcServer
-
-            grpc = GrpcServer(service)
-            say(f"grpc: {await grpc.start(settings.host, settings.grpc_port)}")
+        if accepting.is_set():
+            grpc = await _start_grpc(service, say)
         opening = asyncio.create_task(service.open())
         await asyncio.wait([opening, stopped, *living], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
-            accepting.set()
+            if not accepting.is_set():
+                grpc = await _start_grpc(service, say)
+                accepting.set()
             names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
             log.info("ready", models=names)
             say(f"ready: {names}")
@@ -98,6 +100,18 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
         for task in living:
             task.cancel()
         service.close()
+
+
+async def _start_grpc(service: Service, say: Say) -> GrpcServer | None:
+    """The server for gRPC, if one is wanted; what it needs is loaded then alone."""
+    host, port = service.settings.host, service.settings.grpc_port
+    if port is None:
+        return None
+    from app.serve.grpc import GrpcServer
+
+    server = GrpcServer(service)
+    say(f"grpc: {await server.start(host, port)}")
+    return server
 
 
 async def _after(event: asyncio.Event, server: uvicorn.Server, listener: socket.socket) -> None:
@@ -176,8 +190,5 @@ def bound(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
         listener.set_inheritable(True)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"--host {host} --port {port} cannot be listened at ({reason}); choose another, or 0 for any port"
-        ) from None
+        raise not_free(host, "--port", port, error) from None
     return listener

@@ -19,7 +19,7 @@ from app.serve.line import Line
 from app.serve.log import Log
 from app.serve.peers import PATIENCE_SECONDS, Fellows
 from app.serve.questions import Questions, Worker
-from app.serve.settings import Settings
+from app.serve.settings import Settings, not_free
 
 SPAWN = multiprocessing.get_context("spawn")
 PAUSE_SECONDS = 1.0  # before a process is started again that died soon after it was
@@ -206,8 +206,5 @@ def shared(settings: Settings) -> tuple[Settings, socket.socket | None]:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(address)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"--host {host} --grpc-port {port} cannot be listened at ({reason}); choose another, 0 for any, or none"
-        ) from None
+        raise not_free(host, "--grpc-port", port, error) from None
     return replace(settings, grpc_port=holder.getsockname()[1]), holder
