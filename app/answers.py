@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,9 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """`{"labels": [{"label": ..., "probability": ...}], "none_of_these": ...}`"""
-        return asdict(self)
+        # By hand: `asdict` takes longer than all else that a service does for an answer.
+        labels = [{"label": one.label, "probability": one.probability} for one in self.labels]
+        return {"labels": labels, "none_of_these": self.none_of_these}
 
 
 def classification(

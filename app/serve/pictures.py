@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from app.serve.refusal import Refusal, malformed, shortened, too_large
 from app.serve.served import Served
 from app.serve.statistics import Counted
 from app.serve.tensors import Array, from_numbers
+from app.serve.visit import Visit
 
 TOP = 5
 SMALL_BYTES, SMALL_PIXELS = 2**14, 2**14
@@ -36,18 +38,25 @@ async def predict(request: Request, model: str, version: str = "") -> Response:
     served, visit = request.find(model, version), request.visit
     pixels = request.service.settings.limits.pixels
     with Counted(served.statistics) as counted:
-        kind, options = parse_options_header(request.headers.get(b"content-type", b""))
-        form, body = kind.decode("latin-1").lower(), await request.body()
+        content, options = request.headers.get(b"content-type", b""), dict[bytes, bytes]()
+        if b";" in content:
+            content, options = parse_options_header(content)
+        form, body = content.decode("latin-1").strip().lower(), await request.body()
         top = _top(request)
         if form == JSON or (not form and body[:1] == b"{"):
             images = await visit.in_thread(instances, body, served, pixels, visit.until)
             del body  # which may be much larger than its pictures, and they may wait for a slot
             counted.pictures = len(images)
             return json_response({"predictions": _predictions(await served.infer(images, visit.remaining))})
-        names, images = await _read(request, body, form == FORM, options.get(b"boundary", b""), served)
-        del body
-        counted.pictures = len(images)
-        answers = served.answers(await served.infer(images, visit.remaining), top)
+        if form == FORM:
+            names, images = await visit.in_thread(_of_form, body, options.get(b"boundary", b""), served, pixels, visit.until)
+            del body
+            counted.pictures = len(images)
+            outputs = await served.infer(images, visit.remaining)
+        else:
+            names, counted.pictures = [""], 1
+            outputs = await _of_picture(body, served, visit)
+        answers = served.answers(outputs, top)
     told = [
         {"model": served.name, "version": served.version} | ({"file": name} if form == FORM else {}) | answer.to_json()
         for name, answer in zip(names, answers, strict=True)
@@ -55,23 +64,28 @@ async def predict(request: Request, model: str, version: str = "") -> Response:
     return json_response(told[0] if len(told) == 1 else {"predictions": told})
 
 
-async def _read(request: Request, body: bytes, form: bool, boundary: bytes, served: Served) -> tuple[list[str], Array]:
-    """Names and pictures; small ones are decoded at once, because the way to a thread and back takes longer than they do."""
-    if not form and len(body) < SMALL_BYTES:
-        try:
-            return _pictures(body, form, boundary, served, SMALL_PIXELS, request.visit.until)
-        except Refusal as refusal:
-            if refusal.status != 413:
-                raise
-    visit, pixels = request.visit, request.service.settings.limits.pixels
-    return await visit.in_thread(_pictures, body, form, boundary, served, pixels, visit.until)
-
-
-def _pictures(body: bytes, form: bool, boundary: bytes, served: Served, pixels: int, until: float) -> tuple[list[str], Array]:
-    """Names and pictures of a form, or of a body that is one picture."""
-    if not form and not body:
+async def _of_picture(body: bytes, served: Served, visit: Visit) -> Outputs:
+    """The outputs for a body that is one picture, decoded where the ways between threads cost least."""
+    if not body:
         raise malformed("the body is empty; send a picture, as curl does with --data-binary @picture.jpg")
-    files = parts(body, boundary) if form else [("", body)]
+    pixels, files = visit.service.settings.limits.pixels, [("", body)]
+    if len(body) < LARGE_BYTES and not served.tuning.inline:
+        return await served.infer_unread(partial(_decoded, files, served, pixels, visit.until), visit.remaining)
+    images = None
+    if len(body) < SMALL_BYTES:
+        try:
+            images = _decoded(files, served, SMALL_PIXELS, visit.until)
+        except Refusal as refusal:
+            if refusal.status != 413:  # few bytes, and many pixels
+                raise
+    if images is None:
+        images = await visit.in_thread(_decoded, files, served, pixels, visit.until)
+    return await served.infer(images, visit.remaining)
+
+
+def _of_form(body: bytes, boundary: bytes, served: Served, pixels: int, until: float) -> tuple[list[str], Array]:
+    """Names and pictures of a form."""
+    files = parts(body, boundary)
     if not files:
         raise malformed("the form has no file; a picture comes as one of its files")
     if len(files) > LARGEST_BATCH:
@@ -143,7 +157,7 @@ def _decoded(files: list[tuple[str, bytes]], served: Served, pixels: int, until:
         except UnreadablePicture as error:
             place = f"'{shortened(name)}'" if name else "the picture"
             raise Refusal(413 if isinstance(error, TooManyPixels) else 400, f"{place} cannot be used: {error}") from None
-    return np.stack(pictures)
+    return np.stack(pictures) if len(pictures) > 1 else pictures[0][None]
 
 
 def _base64(row: dict[str, Any]) -> bytes:
@@ -165,6 +179,8 @@ def _predictions(outputs: Outputs) -> list[Any]:
 
 
 def _top(request: Request) -> int:
+    if not request.query_string:
+        return TOP
     given = request.query.get("top", [str(TOP)])[-1]
     if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= 1000):
         raise malformed(f"top={shortened(given)} is no number of classes from 1 to 1000")

@@ -23,6 +23,7 @@ from app.serve.tuning import Tuning
 
 Images = np.ndarray[Any, Any]
 Run = Callable[[Images], Outputs]
+Read = Callable[[], Images]
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +31,13 @@ class Ticket:
     """Pictures of one request that wait for their outputs.
 
     Shapes: uint8 or float32 [N, H, W, C].
+    Args:
+        images: or what gives them, called in the slot.
+        count: N.
     """
 
-    images: Images
+    images: Images | Read
+    count: int
     answer: asyncio.Future[Outputs]
     since_ns: int
     expiry: asyncio.TimerHandle | None = None
@@ -68,21 +73,35 @@ class Scheduler:
         Raises:
             Refusal: too much waits already.
         """
+        return self._put(images, len(images), seconds)
+
+    def submit_unread(self, read: Read, seconds: float) -> asyncio.Future[Outputs]:
+        """The same for one picture that the slot itself decodes, which spares the way to another thread and back.
+
+        Args:
+            read: gives it; may raise a Refusal.
+            seconds: until the answer is of no use; it is a Refusal then.
+        Raises:
+            Refusal: too much waits already.
+        """
+        return self._put(read, 1, seconds)
+
+    def _put(self, images: Images | Read, count: int, seconds: float) -> asyncio.Future[Outputs]:
         # A request of more pictures than may wait is taken when none does: it could never come otherwise.
-        if self.waiting and self.waiting + len(images) > self._most:
+        if self.waiting and self.waiting + count > self._most:
             raise busy(f"{self._name} has {self.waiting} pictures waiting, and takes {self._most}; try again in a second")
-        ticket = Ticket(images, self._loop.create_future(), time.perf_counter_ns())
+        ticket = Ticket(images, count, self._loop.create_future(), time.perf_counter_ns())
         ticket.expiry = self._loop.call_later(seconds, self._expire, ticket.answer, seconds)
         if self._threads:
             with self._ready:
                 self._queue.append(ticket)
-                self.waiting += len(images)
+                self.waiting += count
                 self._ready.notify()
             if self._closing:  # a request found this version while it was served, and took until now to arrive
                 self._threads.append(self._thread())
         else:
             self._queue.append(ticket)
-            self.waiting += len(images)
+            self.waiting += count
             if not self._turn:
                 self._turn = True
                 self._loop.call_soon(self._take_turn)
@@ -141,19 +160,20 @@ class Scheduler:
         """The tickets that run together, off the queue; what nobody waits for any more is dropped."""
         tickets: list[Ticket] = []
         size = 0
-        while self._queue and (not tickets or size + len(self._queue[0].images) <= self._batch):
+        while self._queue and (not tickets or size + self._queue[0].count <= self._batch):
             ticket = self._queue.popleft()
-            self.waiting -= len(ticket.images)
+            self.waiting -= ticket.count
             if not ticket.answer.done():
                 tickets.append(ticket)
-                size += len(ticket.images)
+                size += ticket.count
         return tickets
 
     def _outputs(self, tickets: list[Ticket]) -> tuple[list[Ticket], int, int, Outputs | BaseException]:
         """The tickets, when their run began, how long it took, and what it gave."""
         began = time.perf_counter_ns()
+        parts, tickets = self._pictures(tickets)
         try:
-            found: Outputs | BaseException = self._run(together([ticket.images for ticket in tickets]))
+            found: Outputs | BaseException = self._run(together(parts)) if parts else {}
         except Exception as error:  # the runtime's own; the tickets' owners are told, and the slot goes on
             found = error
         except BaseException as error:
@@ -161,20 +181,33 @@ class Scheduler:
             raise
         return tickets, began, time.perf_counter_ns() - began, found
 
+    def _pictures(self, tickets: list[Ticket]) -> tuple[list[Images], list[Ticket]]:
+        """The pictures, and the tickets that have any: the owners of the others are told why not."""
+        parts, good = [], []
+        for ticket in tickets:
+            try:
+                parts.append(ticket.images() if callable(ticket.images) else ticket.images)
+                good.append(ticket)
+            except Exception as error:
+                self._loop.call_soon_threadsafe(self._deliver, [ticket], 0, 0, error)
+        return parts, good
+
     def _deliver(self, tickets: list[Ticket], began: int, took: int, found: Outputs | BaseException) -> None:
         start = 0
         for ticket in tickets:
-            end = start + len(ticket.images)
+            end = start + ticket.count
             if ticket.expiry:
                 ticket.expiry.cancel()
             if not ticket.answer.done():
-                if isinstance(found, BaseException):
+                if isinstance(found, Refusal):
+                    ticket.answer.set_exception(found)
+                elif isinstance(found, BaseException):
                     ticket.answer.set_exception(RuntimeError(f"{self._name} failed: {found!r}"))
                 else:
                     self._statistics.queue_ns += began - ticket.since_ns
                     ticket.answer.set_result({name: values[start:end] for name, values in found.items()})
             start = end
-        if not isinstance(found, BaseException):
+        if tickets and not isinstance(found, BaseException):
             self._statistics.ran(start, took)
 
     def _expire(self, answer: asyncio.Future[Outputs], seconds: float) -> None:

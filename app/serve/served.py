@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,10 @@ class Served:
         if not 1 <= len(images) <= LARGEST_BATCH:
             raise malformed(f"{len(images)} pictures in one request; {self.name} takes 1 to {LARGEST_BATCH}")
         return await self.scheduler.submit(images, seconds)
+
+    async def infer_unread(self, read: Callable[[], np.ndarray[Any, Any]], seconds: float) -> Outputs:
+        """The outputs for one picture that is decoded where it is run. See `infer`."""
+        return await self.scheduler.submit_unread(read, seconds)
 
     def answers(self, outputs: Outputs, top: int) -> list[Answer]:
         """What people are told of every picture."""

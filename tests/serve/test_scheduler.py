@@ -324,3 +324,26 @@ def test_its_threads_end_with_it():
 
     asyncio.run(story())
     until(lambda: threading.active_count() <= before)
+
+
+def test_a_picture_that_the_slot_cannot_decode_is_refused_alone():
+    """The others of its batch get their answers, and the slot goes on."""
+
+    def unreadable():
+        raise Refusal(400, "no picture")
+
+    async def story():
+        made = scheduler(echo, slots=1)
+        asked = [
+            made.submit_unread(lambda: picture(3), 30.0),
+            made.submit_unread(unreadable, 30.0),
+            made.submit(picture(5), 30.0),
+        ]
+        first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+        assert (second.status, second.message) == (400, "no picture")
+        assert (first["seen"].tolist(), third["seen"].tolist()) == ([[3, 0]], [[5, 0]])
+        assert sum(size * count for size, (count, _) in made.statistics.batches.items()) == 2
+        assert made.alive
+        made.close()
+
+    asyncio.run(story())

@@ -1,11 +1,13 @@
 """What goes wrong around the service, and does not end it."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from app.release import hashes, read_release, write_release
 from tests.runtimes.environments import ROOT
@@ -146,3 +148,23 @@ def test_a_form_without_its_end_is_no_form(server, release):
     for body in (part, part + b"\r\n", part + b"\r\n" + part):
         answer = server.ask("POST", path, body, kind)
         assert (answer.status, answer.error) == (400, "the form is truncated: its last boundary is missing")
+
+
+def test_a_network_with_slots_decodes_in_them_and_says_what_it_cannot_read(start, tmp_path):
+    write_tiny(tmp_path / "exported", work=400)
+    server = start(tmp_path / "exported")
+    assert not any(line["inline"] for line in server.lines() if line["event"] == "loaded")
+
+    def png(side):
+        file = io.BytesIO()
+        Image.new("RGB", (side, side), (9, 9, 9)).save(file, "PNG")
+        return file.getvalue()
+
+    kind = {"content-type": "image/png"}
+    answer = server.ask("POST", f"{PREDICT}?top=1", png(100), kind)
+    assert (answer.status, answer.json()["labels"]) == (200, [{"label": "number 9", "probability": 10.0}])
+    assert server.ask("POST", PREDICT, png(100)[:60], kind).error == "the picture cannot be used: the file is truncated"
+    assert server.ask("POST", PREDICT, png(4100), kind).status == 413
+    assert server.ask("POST", PREDICT, b"", kind).status == 400
+    [row] = server.get("/v2/models/tiny/stats").json()["model_stats"]
+    assert (row["inference_count"], row["inference_stats"]["fail"]["count"]) == (1, 3)
