@@ -96,7 +96,7 @@ def test_among_equally_likely_classes_the_first_is_named_as_accuracy_counts_it()
 def test_an_answer_is_json_of_plain_values():
     answer = classification({"probabilities": np.array([[0.25, 0.75]], np.float32)}, ["a", "b"], 2)[0]
     assert answer == Answer((Label("b", 0.75), Label("a", 0.25)))
-    labels = ({"label": "b", "probability": 0.75}, {"label": "a", "probability": 0.25})
+    labels = [{"label": "b", "probability": 0.75}, {"label": "a", "probability": 0.25}]
     assert answer.to_json() == {"labels": labels, "none_of_these": False}
 
 
