@@ -149,6 +149,7 @@ async def keep():
     told["unloaded index"] = await ask("get_model_repository_index", **as_json)
     told["load"] = await ask("load_model", model)
     told["loaded"] = await ask("is_model_ready", model)
+    told["statistics before"] = await ask("get_inference_statistics", model, "1", **as_json)
     await infer("same loaded")
     told["statistics"] = await ask("get_inference_statistics", model, "1", **as_json)
     told["all statistics"] = await ask("get_inference_statistics", **as_json)
