@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
+from app.errors import UserError, unknown
 
 FORMAT = 2
 MANIFEST = "release.json"
@@ -153,6 +153,22 @@ def read_release(folder: Path) -> Release:
     files = tuple(Artifact(**artifact) for artifact in values.pop("files"))
     classes, outputs = tuple(values.pop("classes")), tuple(values.pop("outputs"))
     return Release(folder=folder, files=files, classes=classes, outputs=outputs, **values)
+
+
+def onnx_file(release: Release, variant: str, needed: str) -> Artifact:
+    """The release's ONNX file of a variant: onnx-fp32, onnx-fp16, onnx-int8.
+
+    Args:
+        needed: who needs one, as in "which Triton needs".
+    Raises:
+        UserError: it has none.
+    """
+    files = {f"onnx-{file.precision}": file for file in release.files if file.format == "onnx"}
+    if not files:
+        raise UserError(f"{release.folder} has no ONNX file, {needed}; export it with --variants onnx-fp32")
+    if variant not in files:
+        raise unknown("variant", variant, files, f"in {release.folder}")
+    return files[variant]
 
 
 def write_release(release: Release) -> None:

@@ -5,8 +5,7 @@ Source: Triton's documentation, "Model Repository" and "Model Configuration".
 
 from __future__ import annotations
 
-from app.errors import UserError, unknown
-from app.release import LABELS, LARGEST_BATCH, Artifact, Release, labels_text
+from app.release import LABELS, LARGEST_BATCH, labels_text, onnx_file
 from app.repository.place import Layout
 from app.repository.plan import Model, served_newest
 
@@ -28,25 +27,11 @@ def triton(models: list[Model], variant: str = USUAL) -> Layout:
     folders, texts, settings = {}, {}, {}
     for model in models:
         for release in model.releases:
-            artifact = onnx_file(release, variant)
+            artifact = onnx_file(release, variant, "which Triton needs")
             folders[f"{model.name}/{release.version}"] = {FILE: release.folder / artifact.path}
         texts[f"{model.name}/{LABELS}"] = labels_text(model.newest.classes)
         settings[f"{model.name}/{CONFIG}"] = config(model)
     return Layout(folders, texts, settings, newest=served_newest(models))
-
-
-def onnx_file(release: Release, variant: str) -> Artifact:
-    """The release's ONNX file of that variant.
-
-    Raises:
-        UserError: it has none.
-    """
-    files = {f"onnx-{file.precision}": file for file in release.files if file.format == "onnx"}
-    if not files:
-        raise UserError(f"{release.folder} has no ONNX file, which Triton needs; export it with --variants {USUAL}")
-    if variant not in files:
-        raise unknown("variant", variant, files, f"in {release.folder}")
-    return files[variant]
 
 
 def config(model: Model) -> str:

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.message import DecodeError
 
+from app.serve.address import bound, not_free
 from app.serve.messages import PACKAGE, inference
 from app.serve.refusal import Refusal, malformed
 from app.serve.rpcs import RPCS, Call, Rpc
 from app.serve.service import Service
-from app.serve.settings import not_free
 from app.serve.statistics import LEFT
 from app.serve.visit import Visit
 
@@ -56,7 +56,8 @@ class GrpcServer:
             UserError: it is taken, or the host is none of this machine's.
         """
         shared = self._service.settings.workers > 1
-        _check_free(host, port, shared)
+        # Tried as grpc will, which itself says on stderr in several lines, and not why, that it cannot have it.
+        bound(host, "--grpc-port", port, socket.SO_REUSEADDR, *((socket.SO_REUSEPORT,) if shared else ())).close()
         limits = self._service.settings.limits
         self._server = grpc.aio.server(
             options=[
@@ -70,11 +71,11 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
         shown = f"[{host}]" if ":" in host else host
         try:
-            bound = self._server.add_insecure_port(f"{shown}:{port}")
+            number = self._server.add_insecure_port(f"{shown}:{port}")
         except RuntimeError as error:
             raise not_free(host, "--grpc-port", port, error) from None
         await self._server.start()
-        return f"{shown}:{bound}"
+        return f"{shown}:{number}"
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no more calls; those under way may end within the time.
@@ -164,15 +165,3 @@ async def _refuse(context: Context, refusal: Refusal, number: str) -> bytes:
 def _address(peer: str) -> str:
     """The host in grpc's words for a client, `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
-
-
-def _check_free(host: str, port: int, shared: bool) -> None:
-    """Tries the port as grpc will, which itself says on stderr in several lines, and not why, that it cannot have it."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            for option in (socket.SO_REUSEADDR, *((socket.SO_REUSEPORT,) if shared else ())):
-                probe.setsockopt(socket.SOL_SOCKET, option, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise not_free(host, "--grpc-port", port, error) from None

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from app.answers import Answer
-from app.errors import UserError, unknown
+from app.errors import UserError
 from app.objectives import OBJECTIVES
-from app.release import LARGEST_BATCH, Artifact, Release, check_artifact, check_extras
+from app.release import LARGEST_BATCH, Artifact, Release, check_artifact, check_extras, onnx_file
 from app.runners import Outputs, first_line
 from app.runners.onnx import CPU, OnnxRunner, available_providers
 from app.serve.refusal import malformed
@@ -45,12 +45,7 @@ def prepare(release: Release, settings: Settings) -> Prepared:
     Raises:
         UserError: a file is missing or altered, or there is none of the variant.
     """
-    files = {f"{file.format}-{file.precision}": file for file in release.files if file.format == "onnx"}
-    if settings.variant not in files:
-        if not files:
-            raise UserError(f"{release.folder} has no ONNX file, which the service runs; export it with --variants onnx-fp32")
-        raise unknown("variant", settings.variant, files, f"in {release.folder}")
-    artifact = files[settings.variant]
+    artifact = onnx_file(release, settings.variant, "which the service runs")
     check_artifact(release, artifact)
     check_extras(release)
     # On the CPU a run takes one core, and there are as many at once as cores: batches of different requests do not wait for

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from app.serve import address
 from app.serve.application import Application
 from app.serve.connection import Connection, limited
 from app.serve.log import Log, hear_libraries
 from app.serve.peers import Peers
 from app.serve.routes import routes
 from app.serve.service import Service
-from app.serve.settings import Settings, not_free
+from app.serve.settings import Settings
 
 if TYPE_CHECKING:
     from app.serve.grpc import GrpcServer
@@ -182,13 +183,6 @@ def bound(host: str, port: int) -> socket.socket:
     Raises:
         UserError: it is taken, or none of this machine's.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.set_inheritable(True)
-    except OSError as error:
-        raise not_free(host, "--port", port, error) from None
+    listener = address.bound(host, "--port", port, socket.SO_REUSEADDR)
+    listener.listen(BACKLOG)
     return listener

@@ -5,14 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from app.errors import UserError
-
-
-def not_free(host: str, flag: str, port: int, error: object) -> UserError:
-    """A port that cannot be had, in the words of the flags."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or error
-    return UserError(f"--host {host} {flag} {port} cannot be listened at ({reason}); choose another, or 0 for any")
-
 
 def cores() -> int:
     """How many cores this process may use."""

@@ -15,11 +15,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from app.errors import UserError
+from app.serve.address import bound
 from app.serve.line import Line
 from app.serve.log import Log
 from app.serve.peers import PATIENCE_SECONDS, Fellows
 from app.serve.questions import Questions, Worker
-from app.serve.settings import Settings, not_free
+from app.serve.settings import Settings
 
 SPAWN = multiprocessing.get_context("spawn")
 PAUSE_SECONDS = 1.0  # before a process is started again that died soon after it was
@@ -197,14 +198,7 @@ def shared(settings: Settings) -> tuple[Settings, socket.socket | None]:
     host, port = settings.host, settings.grpc_port
     if port is None:
         return settings, None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, kind, protocol) as alone:  # SO_REUSEPORT would share it with whoever set that as well
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a service that ended leaves connections for a minute
-            alone.bind(address)
-        holder = socket.socket(family, kind, protocol)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(address)
-    except OSError as error:
-        raise not_free(host, "--grpc-port", port, error) from None
+    # Alone first, for SO_REUSEPORT would share it with whoever set that as well.
+    bound(host, "--grpc-port", port, socket.SO_REUSEADDR).close()  # a service that ended leaves connections for a minute
+    holder = bound(host, "--grpc-port", port, socket.SO_REUSEPORT)
     return replace(settings, grpc_port=holder.getsockname()[1]), holder

@@ -22,7 +22,7 @@ from PIL import Image
 from app.data.cache import cached
 from app.export.card import card
 from app.export.snippets import RUN, SNIPPETS, operators_of
-from tests.runtimes.environments import LASTING, MEDIAPIPE, Unreachable
+from tests.runtimes.environments import MEDIAPIPE, installed, lasting_cache
 from tests.serve.started import Server
 from tests.small_run import small_release
 
@@ -55,14 +55,6 @@ def fetch(package, folder):
         pytest.skip(f"npm cannot install {package}: {done.stderr.strip()[-300:]}")
 
 
-@contextmanager
-def lasting_cache():
-    """What takes long to fetch outlives the session, whose own cache does not."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        yield
-
-
 def lasting(name, fill):
     with lasting_cache():
         return cached(f"snippets/{name}-{PINS}", fill)
@@ -86,12 +78,7 @@ def python(section, folder, interpreter=sys.executable):
 
 
 def mediapipe(section, folder):
-    try:
-        with lasting_cache():
-            interpreter = MEDIAPIPE.python()
-    except Unreachable as reason:
-        pytest.skip(str(reason))
-    return python(section, folder, interpreter)
+    return python(section, folder, installed(MEDIAPIPE))
 
 
 def service(section, folder):

@@ -10,7 +10,7 @@ from app.repository.place import write
 from app.repository.plan import choose
 from app.repository.tfserving import tfserving
 from app.repository.triton import triton
-from tests.runtimes.environments import LASTING, NUMPY, Environment, Unreachable
+from tests.runtimes.environments import NUMPY, Environment, installed
 
 # Of TensorFlow Serving's client nothing but its schemas is needed, not TensorFlow, which it asks for.
 SCHEMAS = Environment(
@@ -32,12 +32,7 @@ print(json_format.MessageToJson(message, preserving_proto_field_name=True))
 @pytest.fixture(scope="session")
 def schemas():
     """Python with the schemas."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        try:
-            return SCHEMAS.python()
-        except Unreachable as reason:
-            pytest.skip(str(reason))
+    return installed(SCHEMAS)
 
 
 def parsed(python, file):

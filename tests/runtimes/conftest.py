@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.runtimes.environments import LASTING, SERVING, Unreachable
+from tests.runtimes.environments import LASTING, SERVING, installed
 from tests.runtimes.prove import RUNTIMES
 
 COLOURS = {"red": (255, 40, 40), "grün": (40, 255, 40), "light 青": (120, 160, 255)}
@@ -18,16 +18,7 @@ def lasting_cache(monkeypatch):
 @pytest.fixture(scope="session")
 def install():
     """Makes an environment, or skips the test. Only fixtures of the session call it: a test itself cannot connect."""
-
-    def make(environment):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("CONVOY_CACHE", LASTING)
-            try:
-                environment.python()
-            except Unreachable as reason:
-                pytest.skip(str(reason))
-
-    return make
+    return installed
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from app.data.cache import cached
 
@@ -52,6 +56,23 @@ class Environment:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             reason = f"pip cannot install {', '.join(self.pins)}: {errors[0] if errors else done.stderr.strip()[-300:]}"
             raise Unreachable(reason) if any(words in done.stderr for words in UNREACHABLE) else RuntimeError(reason)
+
+
+@contextmanager
+def lasting_cache() -> Iterator[None]:
+    """What takes long to fetch outlives the session, whose own cache does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVOY_CACHE", LASTING)
+        yield
+
+
+def installed(environment: Environment) -> Path:
+    """Its interpreter, or a test that is skipped where it cannot be fetched."""
+    with lasting_cache():
+        try:
+            return environment.python()
+        except Unreachable as reason:
+            pytest.skip(str(reason))
 
 
 def pins(file: str) -> dict[str, str]:

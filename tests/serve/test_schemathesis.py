@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.runtimes.environments import LASTING, Environment, Unreachable
+from tests.runtimes.environments import Environment
+from tests.runtimes.environments import installed as install
 from tests.serve.tiny import write_tiny
 
 SCHEMATHESIS = Environment("schemathesis", ("schemathesis==4.32.5",))
@@ -30,12 +31,7 @@ DIFFERENCES = {
 @pytest.fixture(scope="module")
 def installed():
     """Both environments, or a skipped test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        try:
-            return SCHEMATHESIS.python(), PUBLISHED.python()
-        except Unreachable as reason:
-            pytest.skip(str(reason))
+    return install(SCHEMATHESIS), install(PUBLISHED)
 
 
 @pytest.fixture

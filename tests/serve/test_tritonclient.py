@@ -10,8 +10,9 @@ import pytest
 from app.serve.grpc import NAME
 from app.serve.messages import ENUMS, MESSAGES, PACKAGE, inference
 from app.serve.rpcs import RPCS
-from tests.runtimes.environments import LASTING, NUMPY, ROOT, Environment, Unreachable
+from tests.runtimes.environments import NUMPY, ROOT, Environment, installed, lasting_cache
 from tests.runtimes.prove import finish
+from tests.serve.inside.fields import fields
 from tests.serve.started import Server
 from tests.serve.tiny import write_tiny
 
@@ -52,12 +53,8 @@ class Told:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        try:
-            TRITON.python()
-        except Unreachable as reason:
-            pytest.skip(str(reason))
+    with lasting_cache():
+        installed(TRITON)
         yield
 
 
@@ -229,17 +226,3 @@ def test_every_call_is_one_of_the_clients(protocol):
     assert protocol["service"] == NAME
     for name in RPCS:
         assert protocol["rpcs"][name] == [f"{name}Request", f"{name}Response"]
-
-
-def fields(message):
-    """As `list_messages.py` lists them."""
-    return {
-        field.name: [
-            field.number,
-            field.type,
-            field.message_type.full_name if field.message_type else field.enum_type.full_name if field.enum_type else "",
-            field.is_repeated,
-            field.containing_oneof.name if field.containing_oneof else "",
-        ]
-        for field in message.fields
-    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runtimes.environments import LASTING, Unreachable
+from tests.runtimes.environments import LASTING, installed
 from tests.serve.bench.material import LENET, find_network
 from tests.serve.bench.plan import ASKED
 from tests.serve.bench.servers import RIVALS, Server
@@ -17,12 +17,7 @@ def lasting_cache(monkeypatch):
 
 @pytest.fixture(scope="session")
 def network(release):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVOY_CACHE", LASTING)
-        try:
-            RIVALS.python()
-        except Unreachable as reason:
-            pytest.skip(str(reason))
+    installed(RIVALS)
     return find_network(LENET, str(release.folder), print)
 
 

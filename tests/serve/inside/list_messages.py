@@ -2,20 +2,8 @@
 
 import json
 
+from fields import fields
 from tritonclient.grpc import model_config_pb2, service_pb2
-
-
-def fields(message):
-    return {
-        field.name: [
-            field.number,
-            field.type,
-            field.message_type.full_name if field.message_type else field.enum_type.full_name if field.enum_type else "",
-            field.is_repeated,
-            field.containing_oneof.name if field.containing_oneof else "",
-        ]
-        for field in message.fields
-    }
 
 
 def all_of(messages):
