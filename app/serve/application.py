@@ -105,11 +105,14 @@ class Application:
         """Refuses other people's web pages, which a browser lets send to this machine without asking it first."""
         origin = headers[b"origin"]
         own = {headers.get(b"host"), headers.get(b"x-forwarded-host")}  # neither can be chosen by a page
-        origins = self._service.settings.origins
-        if headers.get(b"sec-fetch-site") != b"same-origin" and origin.partition(b"://")[2] not in own:
-            if "*" in origins or origin.decode("latin-1") in origins:
-                return
+        same = headers.get(b"sec-fetch-site") == b"same-origin" or origin.partition(b"://")[2] in own
+        if not same and not self._allowed(origin):
             raise Refusal(403, "web pages of other hosts may not send to this service, unless it is started with --cors")
+
+    def _allowed(self, origin: bytes) -> bool:
+        """Whether the service was started for pages of this origin."""
+        origins = self._service.settings.origins
+        return "*" in origins or origin.decode("latin-1") in origins
 
     def _packed(self, request: Request, response: Response) -> tuple[bytes, Headers]:
         accepted = request.headers.get(b"accept-encoding")
@@ -122,10 +125,11 @@ class Application:
         return response.body, response.headers
 
     def _cross_origin(self, request: Request) -> Headers:
-        origins, origin = self._service.settings.origins, request.headers.get(b"origin", b"")
-        if "*" not in origins and origin.decode("latin-1") not in origins:
+        origin = request.headers.get(b"origin", b"")
+        if not self._allowed(origin):
             return [(b"vary", b"origin")]
-        headers = [(b"access-control-allow-origin", b"*" if "*" in origins else origin), (b"vary", b"origin")]
+        told = b"*" if "*" in self._service.settings.origins else origin
+        headers = [(b"access-control-allow-origin", told), (b"vary", b"origin")]
         headers.append((b"access-control-expose-headers", b"x-request-id, retry-after, inference-header-content-length"))
         if request.method == "OPTIONS":
             headers.append((b"access-control-allow-methods", b"GET, POST"))

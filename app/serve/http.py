@@ -44,8 +44,7 @@ class Request:
 
     def find(self, model: str, version: str) -> Served:
         """See `Repository.find`."""
-        served = self.visit.served = self.service.find(model, version)
-        return served
+        return self.visit.find(model, version)
 
     @property
     def query(self) -> Mapping[str, list[str]]:

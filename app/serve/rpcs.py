@@ -48,8 +48,7 @@ class Call:
 
     def find(self, name: str, version: str) -> Served:
         """See `Repository.find`."""
-        served = self.visit.served = self.service.find(name, version)
-        return served
+        return self.visit.find(name, version)
 
 
 @dataclass(frozen=True)

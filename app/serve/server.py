@@ -86,7 +86,9 @@ async def _serve(settings: Settings, listener: socket.socket, peers: Peers, say:
             names = ", ".join(f"{served.name} {served.version}" for served in service.repository.all())
             log.info("ready", models=names)
             say(f"ready: {names}")
-            living += [asyncio.create_task(service.follow()), asyncio.create_task(service.tend())]
+            living.append(asyncio.create_task(service.tend()))
+            if settings.poll_seconds:
+                living.append(asyncio.create_task(service.follow()))
             await asyncio.wait([stopped, *living], return_when=asyncio.FIRST_COMPLETED)
         for task in living:
             if task.done():

@@ -18,7 +18,7 @@ from app.serve.statistics import Statistics, total
 
 NAME = "convoy"
 T = TypeVar("T")
-TEND_SECONDS, NEVER_SECONDS = 1.0, 3600.0
+TEND_SECONDS = 1.0
 WAITING_JOBS = 256  # for the threads that decode
 
 
@@ -102,8 +102,8 @@ class Service:
     async def follow(self) -> None:
         """Looks for new versions, for ever."""
         while True:
-            await asyncio.sleep(self.settings.poll_seconds or NEVER_SECONDS)
-            if self.settings.poll_seconds and not self.draining:
+            await asyncio.sleep(self.settings.poll_seconds)
+            if not self.draining:
                 try:
                     await self.repository.follow()
                 except Exception as error:  # what is served goes on

@@ -40,6 +40,11 @@ class Visit:
         self.served: Served | None = None
         self.arrived()
 
+    def find(self, name: str, version: str = "") -> Served:
+        """See `Repository.find`."""
+        self.served = self.service.find(name, version)
+        return self.served
+
     def arrived(self) -> None:
         """All of it is here: from now on the service is what it waits for."""
         self.until = time.monotonic() + self.service.settings.limits.deadline_seconds
