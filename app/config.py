@@ -28,7 +28,6 @@ class TrainConfig(Recipe):
 
     model: str = setting("", flag=False)
     data: str = setting("", flag=False)
-    image_size: int = setting(0, "side of the network's input in pixels, 0: the pictures' own, or the paper's", minimum=0)
     weights: str = setting(
         "",
         "start from imagenet (as keras.applications has it), a run, a .keras or a .h5 file; layers are matched by name and shape",
@@ -92,6 +91,8 @@ def make_config(model: str, data: str, flags: Mapping[str, Any], options: Mappin
     """
     recipe = find_model(model).recipe(data)
     values = {field.name: getattr(recipe, field.name) for field in fields(Recipe)}
+    if "image_size" in flags:
+        values["image_width"] = 0  # the recipe's belongs to the recipe's height
     config = TrainConfig(**{**values, **flags, "model": model, "data": data, "options": {**recipe.options, **(options or {})}})
     check(config)
     return config
@@ -165,6 +166,11 @@ def check(config: TrainConfig) -> None:
     if config.dropout and DROPOUT not in spec.options:
         raise UserError(f"--dropout {config.dropout}: {spec.name} has no dropout; leave the flag out")
     check_size(spec, config.image_size)
+    check_size(spec, config.image_width)
+    if config.class_weights != "none" and spec.objective == "detection":
+        raise UserError(
+            f"--class-weights {config.class_weights} weighs pictures or pixels; {spec.name} finds boxes, leave it out"
+        )
     if config.warmup and config.schedule == "plateau":
         raise UserError("--schedule plateau has no warm-up; give --warmup 0")
     if config.warmup >= config.epochs:

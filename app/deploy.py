@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from app.images import GREY
+from models import layers
 from models.lazy import keras
 
-INPUT, MAIN = "image", "logits"
+INPUT = "image"
+MAIN = "logits"
+PREDICTIONS = "predictions"  # of a detector
+
+# Of a detector's finished outputs: what enters suppression, what leaves it, and what two boxes of a class may share. Fewer
+# candidates, or a higher least score, cost mean precision: its curve goes on to where hardly any box is right.
+CANDIDATES, MOST_BOXES, LEAST_SCORE, OVERLAP = 768, 200, 0.005, 0.5
 
 
 def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
@@ -15,13 +22,15 @@ def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
 
     Args:
         bare: take the network's own channels, which is one for grey networks: for microcontrollers.
-    Shapes: `image` float32 [B, H, W, 3] in 0..255 -> classification: `probabilities` [B, classes].
+    Shapes: `image` float32 [B, H, W, 3] in 0..255 -> classification: `probabilities` [B, classes]; segmentation: `masks`
+        [B, H, W, classes], probabilities too; detection: `boxes` [B, N, 4] of ymin, xmin, ymax, xmax as fractions, `classes`
+        and `scores` [B, N], the surest first, and `count` [B] of those that are boxes.
     """
     network = main_path(network)
     height, width, channels = network.input_shape[1:]
     image = keras.Input((height, width, channels if bare else 3), name=INPUT, dtype="float32")
     x = image if bare or channels == 3 else grey_front()(image)
-    return keras.Model(image, FINISH[objective](network(x, training=False)), name=network.name)
+    return keras.Model(image, FINISH[objective](network(x, training=False), network), name=network.name)
 
 
 def dense_model(network: Any, objective: str) -> Any:
@@ -38,7 +47,7 @@ def dense_model(network: Any, objective: str) -> Any:
     logits = _convolutional(network)(x, training=False)
     if len(logits.shape) == 4:
         logits = keras.layers.GlobalAveragePooling2D(name="places")(logits)
-    return keras.Model(image, FINISH[objective](logits), name=network.name)
+    return keras.Model(image, FINISH[objective](logits, network), name=network.name)
 
 
 def _convolutional(network: Any) -> Any:
@@ -74,18 +83,20 @@ def _convolutional(network: Any) -> Any:
 
 
 def main_path(network: Any) -> Any:
-    """The network without its auxiliary heads, which are there in training alone: one tensor of logits.
+    """The network without what is there in training alone: auxiliary heads, and boxes that its own are compared with.
 
-    Source: Szegedy et al. 2014, section 5.
+    Source: Szegedy et al. 2014, section 5; Ren et al. 2015, section 3.1.2.
     """
     if not isinstance(network.output, dict):
         return network
-    return keras.Model(network.input, network.output[MAIN], name=network.name)
+    main = next(network.output[name] for name in (MAIN, PREDICTIONS) if name in network.output)
+    picture = network.input[INPUT] if isinstance(network.input, dict) else network.input
+    return keras.Model(picture, main, name=network.name)
 
 
 def heads(network: Any) -> tuple[str, ...]:
-    """The names of the outputs of a network that has several; of one that has only its logits: none."""
-    return tuple(network.output) if isinstance(network.output, dict) else ()
+    """The names of the outputs of a network that has several; of one that has only its main one: none."""
+    return tuple(network.output) if isinstance(network.output, dict) and len(network.output) > 1 else ()
 
 
 def grey_front() -> Any:
@@ -100,8 +111,29 @@ def grey_front() -> Any:
     return front
 
 
-def _probabilities(logits: Any) -> dict[str, Any]:
+def predictions_layer(network: Any) -> Any:
+    """The layer of a detector that knows what its predictions mean: `detections(predictions)` are boxes and their scores.
+
+    Args:
+        network: with one output.
+    """
+    return network.output._keras_history.operation
+
+
+def _probabilities(logits: Any, _network: Any) -> dict[str, Any]:
     return {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(logits)}
 
 
-FINISH = {"classification": _probabilities}
+def _masks(logits: Any, _network: Any) -> dict[str, Any]:
+    return {"masks": keras.layers.Softmax(name="masks", dtype="float32")(logits)}
+
+
+def _boxes(predictions: Any, network: Any) -> dict[str, Any]:
+    boxes, scores = predictions_layer(network).detections(predictions)
+    found: dict[str, Any] = layers.NonMaxSuppression(CANDIDATES, MOST_BOXES, LEAST_SCORE, OVERLAP, name="detections")(
+        boxes, scores
+    )
+    return found
+
+
+FINISH = {"classification": _probabilities, "detection": _boxes, "segmentation": _masks}

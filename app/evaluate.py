@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.data.augment import find_policy, flip
+from app.data.augment.pictures import flip
+from app.data.augment.policies import find_policy
 from app.data.registry import is_known, load_data, load_test
 from app.data.spec import Array, Split
 from app.deploy import dense_model
@@ -37,6 +38,8 @@ def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: 
     if not is_run(source):
         raise UserError(f"--dense measures a run, whose network can be slid over any size; {source} is none")
     run = open_finished_run(source)
+    if run.objective.name != "classification":
+        raise UserError(f"--dense averages the classes of one picture; {source} is for {run.objective.name}, leave it out")
     own = run.input_shape[0]
     if small := [side for side in scales if side < own]:
         raise UserError(f"--scales {small[0]} is smaller than the {own} pixels that {source} was trained on; give {own} or more")
@@ -44,7 +47,7 @@ def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: 
         runner = KerasRunner(dense_model(run.network(), run.objective.name))
     except ValueError as error:
         raise UserError(f"{run.config.model} has no dense form: {first_line(error)}; leave --dense out") from None
-    test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, own, say)
+    test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, (own, own), say)
     mirrored = flip in find_policy(run.config.augment)
     found, views, file = [], [], run.best_file.name
     for side in scales or (own,):
@@ -68,32 +71,32 @@ def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
     """
     if is_run(source):
         run = open_finished_run(source)
-        config, objective, classes, side = run.config, run.objective, tuple(run.classes), run.input_shape[0]
+        config, objective, classes, size = run.config, run.objective, tuple(run.classes), run.input_shape[:2]
         trained_on = run.record["data"]["fingerprint"]
         networks: Iterator[tuple[str, Runner]] = iter([(run.best_file.name, KerasRunner(run.inference_model()))])
     else:
         release = find_release(source)
         check_release(release)
         config, objective = TrainConfig.from_json(release.run["config"]), OBJECTIVES[release.objective]
-        classes, side = release.classes, release.picture_shape[0]
+        classes, size = release.classes, release.picture_shape[:2]
         trained_on = release.run["data"]["fingerprint"]
         networks = _files(release, say)
-    test = _test_split(source, config, classes, trained_on, data, side, say)
+    test = _test_split(source, config, classes, trained_on, data, size, say)
     found = []
     for name, runner in networks:
-        outputs = run_pictures(runner, test.images)
+        outputs = run_pictures(runner, test.images, objective.kept)
         found.append(_row(name, data or config.data, objective, outputs, test.labels, classes, say))
     return found
 
 
 def _test_split(
-    source: str, config: TrainConfig, classes: tuple[str, ...], trained_on: str, data: str | None, side: int, say: Say
+    source: str, config: TrainConfig, classes: tuple[str, ...], trained_on: str, data: str | None, size: tuple[int, int], say: Say
 ) -> Split:
     """The test pictures of the data, or of other data with the same classes, at a size."""
     if data is None and not is_known(config.data):
         raise UserError(f"{source} was trained on '{config.data}', which is not here; say where it is with --data")
     data = data or config.data
-    found = load_data(replace(config, data=data, image_size=side), say)
+    found = load_data(replace(config, data=data, image_size=size[0], image_width=size[1]), say)
     if found.classes != classes:
         raise UserError(f"{data} has the classes {', '.join(found.classes[:5])}...; {source} knows {', '.join(classes[:5])}...")
     if data == config.data and found.fingerprint != trained_on:

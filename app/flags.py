@@ -90,12 +90,26 @@ def sides(flag: str) -> Callable[[str], tuple[int, ...]]:
     return lambda text: tuple(read(part) for part in text.split(","))
 
 
+def height_and_width(flag: str) -> Callable[[str], tuple[int, int]]:
+    """What reads a flag's text as the height and width of a picture: `192x256`, or `224` for both."""
+    read = whole(flag, LARGEST_SIDE)
+
+    def sizes(text: str) -> tuple[int, int]:
+        height, _, width = text.partition("x")
+        return read(height), read(width or height)
+
+    return sizes
+
+
 def given_settings(given: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given on the command line, in their types."""
     found: dict[str, Any] = {}
     for field in fields(TrainConfig):
         text = getattr(given, field.name, None) if field.metadata["flag"] else None
         if text is not None:
+            if field.name == "image_size" and "x" in str(text):
+                found |= dict(zip(("image_size", "image_width"), height_and_width("--image-size")(text), strict=True))
+                continue
             kind = setting_types()[field.name]
             found[field.name] = parse_value(f"--{field.name.replace('_', '-')}", kind, text) if isinstance(text, str) else text
     return found

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 PIXEL_CAP = 100_000_000  # a picture with more is taken for a decompression bomb
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own cap, which none above it could pass; `load_picture` looks at the header itself
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow's other readers stay closed to what strangers send
 GREY = (19595, 38470, 7471)  # red, green and blue in grey, of 65536: ITU-R 601 as Pillow has it
+LYING = (5, 6, 7, 8)  # orientations that exchange height and width
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -61,6 +62,13 @@ def count_pixels(source: str | Path | bytes) -> int:
         return 0
 
 
+def upright_size(source: str | Path | bytes) -> tuple[int, int]:
+    """Height and width of a picture that `load_picture` can read, turned upright."""
+    with _open(source) as image:
+        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
+        return (image.width, image.height) if lies else (image.height, image.width)
+
+
 def resize(picture: Image.Image | np.ndarray[Any, Any], height: int, width: int) -> np.ndarray[Any, Any]:
     """A grey or RGB picture stretched by bilinear interpolation, with antialiasing where it shrinks.
 
@@ -72,6 +80,16 @@ def resize(picture: Image.Image | np.ndarray[Any, Any], height: int, width: int)
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     array = np.asarray(picture, np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+def resize_mask(mask: np.ndarray[Any, Any], height: int, width: int) -> np.ndarray[Any, Any]:
+    """Class numbers stretched as `resize` does their picture, each pixel that of the nearest: classes have no mean.
+
+    Shapes: uint8 [h, w] -> uint8 [H, W].
+    """
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def with_channels(pictures: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any, Any]:

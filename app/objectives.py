@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from app import answers, metrics
+from app import answers
+from app.metrics import classification, detection, segmentation
 
-Outputs = dict[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Outputs = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,20 @@ class Objective:
         metric: the key of `measure` that stands for the whole; higher is better.
         measure: outputs, annotations and classes to figures.
         answer: outputs, classes, how many and the least probability of an answer to answers.
-        threshold: outputs and annotations of pictures not trained on, to the least probability of an answer and what it does.
+        threshold: outputs and annotations of pictures not trained on, to the least probability of an answer and what it does;
+            empty where answers have none.
+        agreement: two sets of outputs to the share of answers that are the same.
+        kept: outputs without what `measure`, `threshold` and `agreement` do not look at.
     """
 
     name: str
     outputs: tuple[str, ...]
     metric: str
-    measure: Callable[[Outputs, np.ndarray[Any, Any], Sequence[str]], dict[str, Any]]
-    answer: Callable[[Outputs, Sequence[str], int, float], list[answers.Answer]]
-    threshold: Callable[[Outputs, np.ndarray[Any, Any]], dict[str, Any]]
+    measure: Callable[[Outputs, Array, Sequence[str]], dict[str, Any]]
+    answer: Callable[[Outputs, Sequence[str], int | None, float], Sequence[answers.AnyAnswer]]
+    threshold: Callable[[Outputs, Array], dict[str, Any]]
+    agreement: Callable[[Outputs, Outputs], float]
+    kept: Callable[[Outputs], Outputs] = lambda outputs: outputs
 
 
 OBJECTIVES = {
@@ -40,9 +47,29 @@ OBJECTIVES = {
             "classification",
             ("probabilities",),
             "accuracy",
-            metrics.classification,
+            classification.measure,
             answers.classification,
-            metrics.threshold,
+            classification.threshold,
+            classification.agreement,
+        ),
+        Objective(
+            "detection",
+            ("boxes", "classes", "scores", "count"),
+            "map50",
+            detection.measure,
+            answers.detection,
+            detection.threshold,
+            detection.agreement,
+        ),
+        Objective(
+            "segmentation",
+            ("masks",),
+            "miou",
+            segmentation.measure,
+            answers.segmentation,
+            segmentation.threshold,
+            segmentation.agreement,
+            segmentation.likeliest,
         ),
     )
 }

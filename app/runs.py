@@ -40,9 +40,10 @@ class Run:
     state.npz        all that resuming needs, of the last whole epoch
     best.keras       the network with the best validation metric, float32, uncompiled
     metrics.json     written last: figures on the test split
-    batch.npz        the first training batch as the network saw it: images, labels
+    batch.npz        the first training batch as the network saw it: images, labels (classes as probabilities, boxes, masks)
     calibration.npz  training pictures for quantisation: images uint8 [N, H, W, C]
-    heldout.npz      test pictures: images uint8 [N, H, W, C], labels, probabilities (of best.keras)
+    heldout.npz      test pictures: images uint8 [N, H, W, C], labels, and what best.keras answers: probabilities; boxes,
+                     classes, scores and count; or masks, the likeliest class of each pixel
     report/          index.html and PNGs
     tensorboard/     event files
     """

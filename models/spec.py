@@ -13,7 +13,12 @@ from typing import Any, Literal, get_type_hints
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "step", "exponential", "plateau"]
-Loss = Literal["cross_entropy", "focal", "squared", "absolute"]
+Loss = Literal[
+    "cross_entropy", "focal", "squared", "absolute",
+    "dice", "cross_entropy_dice",
+    "yolo_v1", "yolo_v5", "faster_rcnn", "overfeat",
+]  # fmt: skip
+Objective = Literal["classification", "detection", "segmentation"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 ClassWeights = Literal["none", "balanced"]
 Shape = tuple[int, int, int]
@@ -50,6 +55,10 @@ class Recipe:
     clip_norm: float = setting(0.0, "largest norm of the whole gradient, 0: any", minimum=0)
     dropout: float = setting(0.0, "share of units dropped, in networks that have dropout", minimum=0, maximum=0.95)
     loss: Loss = setting("cross_entropy", "training loss")
+    image_size: int = setting(
+        0, "height and width of the network's input in pixels, or as 192x256; 0: the pictures', or the paper's", minimum=0
+    )
+    image_width: int = setting(0, minimum=0, flag=False)  # where it is not the height
     label_smoothing: float = setting(0.0, "share of a target spread over all classes", minimum=0, maximum=0.9)
     class_weights: ClassWeights = setting("none", "balanced: rare classes weigh more in the loss")
     augment: str = setting("none", "augmentation: policies and operations joined by +, as in crop+flip+cutout")
@@ -75,9 +84,11 @@ class ModelSpec:
     """A network of the registry.
 
     Args:
-        build: `build(input_shape, classes, **options) -> keras.Model` that gives logits, or {"logits": ..., and
-            auxiliary heads}; the keyword-only parameters are the network's options. A family is one function whose
-            table comes first: `partial(vgg, A)`.
+        build: `build(input_shape, classes, **options) -> keras.Model`; the keyword-only parameters are the network's
+            options. A family is one function whose table comes first: `partial(vgg, A)`. It gives, for
+            classification: logits [B, classes], or {"logits": ..., and auxiliary heads};
+            segmentation: logits [B, H, W, classes];
+            detection: predictions [B, P, ...] of a last layer whose `detections(predictions)` are boxes and scores.
         targets: name of the target encoder in `app.data.targets`.
         losses: the losses that fit its outputs.
         input_shape: height, width, channels that the paper states.
@@ -87,7 +98,7 @@ class ModelSpec:
         fixed_parameters: those that are not trained: batch normalisation's statistics, fixed kernels.
         auxiliary_parameters: those of heads that are there in training alone.
         macs: multiply-adds of convolutions and dense layers for one picture.
-        reached: the test accuracy of `docs/results.md` in percent, by data set.
+        reached: the objective's metric on test pictures, of `docs/results.md`, in percent, by data set.
     """
 
     name: str
@@ -102,7 +113,7 @@ class ModelSpec:
     auxiliary_parameters: int = 0
     classes: int = 10
     min_size: int = 1
-    objective: Literal["classification"] = "classification"
+    objective: Objective = "classification"
     targets: str = "one_hot"
     losses: tuple[str, ...] = ("cross_entropy", "focal", "squared", "absolute")
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: MappingProxyType({"*": Recipe()}))
@@ -123,12 +134,13 @@ class ModelSpec:
                 found[name] = Option(name, type(parameter.default), parameter.default, choices)
         return found
 
-    def size_for(self, native: tuple[int, int] | None) -> int:
-        """Side of the square input for pictures of a native (height, width).
+    def size_for(self, native: tuple[int, int] | None) -> tuple[int, int]:
+        """Height and width of the input for pictures of a native (height, width).
 
         Square pictures keep their size; those too small for the network are enlarged to 32 pixels, or to what the
         paper has if that is less. Pictures of many sizes, or not square, get the paper's.
         """
         if native and native[0] == native[1]:
-            return native[0] if native[0] >= self.min_size else min(ENLARGED, self.input_shape[0])
-        return self.input_shape[0]
+            side = native[0] if native[0] >= self.min_size else min(ENLARGED, self.input_shape[0])
+            return side, side
+        return self.input_shape[0], self.input_shape[1]

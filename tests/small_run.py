@@ -17,7 +17,7 @@ from app.config import make_config
 from app.deploy import inference_model
 from app.export.export import export
 from app.images import resize, with_channels
-from app.metrics import accuracy, threshold
+from app.metrics.classification import accuracy, threshold
 from app.release import Release
 from app.runs import Run
 from models.registry import get_model

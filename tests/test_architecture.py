@@ -116,7 +116,7 @@ def test_the_manifest_needs_the_standard_library_alone():
 
 @pytest.mark.parametrize(
     "module",
-    ["app.answers", "app.metrics", "app.images", "app.objectives", "app.runners.onnx", "app.runners.litert", "app.predict"],
+    ["app.answers", "app.metrics", "app.images", "app.objectives", "app.runners.onnx", "app.runners.litert", "app.predict.ask"],
 )
 def test_using_a_release_needs_no_framework(module):
     assert not tops(closure(module)) & HEAVY

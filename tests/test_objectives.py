@@ -1,13 +1,15 @@
 """Metrics and answers of finished outputs."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from app import metrics
 from app.answers import Answer, Label, classification
+from app.metrics import classification as metrics
 from app.objectives import OBJECTIVES
 
 
@@ -30,7 +32,7 @@ def names(probabilities):
 def test_figures_are_those_of_scikit_learn(outcome):
     probabilities, labels = outcome
     classes = list(range(probabilities.shape[1]))
-    figures = metrics.classification({"probabilities": probabilities}, labels, names(probabilities))
+    figures = metrics.measure({"probabilities": probabilities}, labels, names(probabilities))
     chosen = probabilities.argmax(axis=1)
     precision, recall, f1, support = sklearn.precision_recall_fscore_support(labels, chosen, labels=classes, zero_division=0)
     for c, row in enumerate(figures["classes"].values()):
@@ -46,7 +48,7 @@ def test_figures_are_those_of_scikit_learn(outcome):
 @given(outcomes())
 def test_top5_counts_the_pictures_whose_class_is_among_the_five_likeliest(outcome):
     probabilities, labels = outcome
-    figures = metrics.classification({"probabilities": probabilities}, labels, names(probabilities))
+    figures = metrics.measure({"probabilities": probabilities}, labels, names(probabilities))
     among = [label in np.argsort(-row)[:5] for row, label in zip(probabilities, labels, strict=True)]
     assert figures["top5"] == pytest.approx(np.mean(among), abs=1e-6)
 
@@ -72,7 +74,7 @@ def test_a_network_that_is_sure_and_right_has_no_calibration_error():
 
 
 def test_agreement_is_the_share_of_pictures_with_one_likeliest_class():
-    ours, theirs = np.eye(4), np.eye(4)[[0, 1, 2, 0]]
+    ours, theirs = {"probabilities": np.eye(4)}, {"probabilities": np.eye(4)[[0, 1, 2, 0]]}
     assert metrics.agreement(ours, theirs) == 0.75
 
 
@@ -100,11 +102,39 @@ def test_an_answer_is_json_of_plain_values():
     assert answer.to_json() == {"labels": labels, "none_of_these": False}
 
 
+BOX = np.array([0.1, 0.2, 0.6, 0.7], np.float32)
+RIGHT = {  # outputs that are right about every one of three pictures, and what is true of these
+    "classification": ({"probabilities": np.eye(3, dtype=np.float32)}, np.arange(3)),
+    "detection": (
+        {
+            "boxes": np.tile(BOX, (3, 1, 1)),
+            "classes": np.arange(3, dtype=np.float32)[:, None],
+            "scores": np.full((3, 1), 0.9, np.float32),
+            "count": np.ones(3, np.float32),
+        },
+        np.stack([[np.concatenate([BOX, [c, 0]])] for c in range(3)]).astype(np.float32),
+    ),
+    "segmentation": (
+        {"masks": np.eye(3, dtype=np.float32)[np.arange(48).reshape(3, 4, 4) % 3]},
+        np.arange(48, dtype=np.uint8).reshape(3, 4, 4) % 3,
+    ),
+}
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=lambda objective: objective.name)
 def test_every_objective_measures_and_answers_its_own_outputs(objective):
-    outputs = {name: np.eye(3, dtype=np.float32) for name in objective.outputs}
-    assert objective.measure(outputs, np.arange(3), ["a", "b", "c"])[objective.metric] == 1
-    assert len(objective.answer(outputs, ["a", "b", "c"], 2)) == 3
+    outputs, labels = RIGHT[objective.name]
+    assert set(outputs) == set(objective.outputs)
+    figures = objective.measure(outputs, labels, ["a", "b", "c"])
+    assert figures[objective.metric] == 1
+    assert figures["pictures"] == 3
+    assert json.loads(json.dumps(figures)) == figures
+    assert objective.measure(objective.kept(outputs), labels, ["a", "b", "c"]) == figures
+    assert objective.agreement(outputs, objective.kept(outputs)) == 1
+    probability = objective.threshold(outputs, labels).get("probability", 0.0)
+    answers = objective.answer(outputs, ["a", "b", "c"], None, probability)
+    assert len(answers) == 3
+    assert all(json.loads(json.dumps(answer.to_json())) == answer.to_json() for answer in answers)
 
 
 def test_a_threshold_keeps_the_right_answers_of_pictures_not_trained_on():

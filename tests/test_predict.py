@@ -11,7 +11,8 @@ from PIL import Image
 from app.answers import Answer, Label
 from app.errors import UserError
 from app.export.export import export
-from app.predict import answers, find_pictures, open_network, predict, write_csv, write_json, write_text
+from app.predict.ask import answers, find_pictures, open_network, predict
+from app.predict.written import write_csv, write_json, write_text
 from tests.slim import run_without
 from tests.small_run import copy_run, small_release, small_run
 
@@ -109,7 +110,7 @@ def test_a_lone_tflite_file_knows_its_labels_and_without_them_gives_their_number
     [
         ({"labels": "cat,dog"}, "says of its labels or threshold what is no JSON"),
         ({"threshold": "high"}, "says of its labels or threshold what is no JSON"),
-        ({"objective": "poetry"}, "is for 'poetry'; this program knows classification"),
+        ({"objective": "poetry"}, "is for 'poetry'; this program knows classification, detection, segmentation"),
         ({"labels": '["cat", "dog"]'}, "has 2 labels for 10 probabilities"),
     ],
 )
@@ -168,7 +169,7 @@ def test_the_csv_has_a_column_for_every_label_and_a_reason(release, folder, tmp_
     (tmp_path / "a, b.png").write_bytes(b"")
     rows = list(predict(release.folder, [folder / "000.png", tmp_path], top=2))
     text = io.StringIO(newline="")
-    write_csv(rows, text, top=2)
+    write_csv(rows, text, "classification", 2)
     header, good, bad = csv.reader(io.StringIO(text.getvalue()))
     assert header == ["path", "label", "probability", "label2", "probability2", "none_of_these", "error"]
     first, second = rows[0][1].labels
@@ -196,7 +197,7 @@ def test_the_json_has_an_object_a_line(release, folder, tmp_path):
 
 def test_a_release_answers_where_there_is_neither_tensorflow_nor_keras_nor_litert(release, folder):
     code = f"""
-from app.predict import predict
+from app.predict.ask import predict
 print(sum(not isinstance(answer, str) for _, answer in predict({str(release.folder)!r}, [{str(folder)!r}])))
 """
     assert run_without(["tensorflow", "keras", "ai_edge_litert", "onnx"], code).strip() == "70"

@@ -10,6 +10,12 @@ from app.commands.screen import say
 from app.config import check_size, find_model
 from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
 
+FINDS = {
+    "classification": "the class of a picture; accuracy",
+    "detection": "boxes and their classes; mAP at an IoU of .5",
+    "segmentation": "the class of every pixel; mean IoU",
+}
+
 
 def models(given: argparse.Namespace) -> None:
     """Lists the networks, and what they reached here."""
@@ -28,19 +34,22 @@ def models(given: argparse.Namespace) -> None:
         ]
         print(json.dumps(rows, indent=2))
         return
-    cells = [
-        (
-            spec.name,
-            spec.year,
-            short(spec.parameters + spec.fixed_parameters),
-            short(spec.macs),
-            "x".join(map(str, spec.input_shape)),
-            ", ".join(f"{data} {percent:.2f}" for data, percent in spec.reached.items()),
-            spec.title + (" *" if spec.name in PUBLISHED else ""),
-        )
-        for spec in specs
-    ]
-    print(table(("name", "year", "parameters", "MACs", "input", "reached here, %", "network"), cells))
+    for objective, finds in FINDS.items():
+        cells = [
+            (
+                spec.name,
+                spec.year,
+                short(spec.parameters + spec.fixed_parameters),
+                short(spec.macs),
+                "x".join(map(str, spec.input_shape)),
+                ", ".join(f"{data} {percent:.2f}" for data, percent in spec.reached.items()),
+                spec.title + (" *" if spec.name in PUBLISHED else ""),
+            )
+            for spec in specs
+            if spec.objective == objective
+        ]
+        print(f"{objective}: {finds}")
+        print(table(("name", "year", "parameters", "MACs", "input", "reached here, %", "network"), cells), end="\n\n")
     print("* takes --weights imagenet; sources, layers and options: python -m app inspect NAME")
 
 
@@ -104,13 +113,20 @@ def datasets(given: argparse.Namespace) -> None:
     from app.tables import table
 
     specs = all_datasets().values()
-    keys = ("name", "title", "classes", "pictures", "size", "download", "source", "verified")
+    keys = ("name", "title", "objectives", "classes", "pictures", "size", "download", "source", "verified")
     if given.json:
         print(json.dumps([{key: getattr(spec, key) for key in keys} for spec in specs], indent=2))
         return
-    shown = [[getattr(spec, key) for key in keys[:-1]] + ["yes" if spec.verified else "not run"] for spec in specs]
-    print(table((*keys[:-1], "tried by us"), shown))
-    print("also: tfds:<name> (any classification set of TensorFlow Datasets), a folder class/picture.jpg, a .npz file")
+    plain = [key for key in keys if key not in ("objectives", "verified")]
+    shown = [
+        [getattr(spec, key) for key in plain] + [", ".join(spec.objectives), "yes" if spec.verified else "not run"]
+        for spec in specs
+    ]
+    print(table((*plain, "for", "tried by us"), shown))
+    print("also: tfds:<name> (sets of TensorFlow Datasets), a .npz file, and folders:")
+    print("  classification: class/picture.jpg or train|val|test/class/picture.jpg")
+    print("  detection:      Pascal VOC, COCO JSON, YOLO (data.yaml)")
+    print("  segmentation:   images and masks of class numbers, Pascal VOC, COCO JSON")
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:

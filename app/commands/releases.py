@@ -74,17 +74,23 @@ def add_rollback_flags(parser: argparse.ArgumentParser) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Asks a run, a release or a lone file about pictures."""
-    from app.predict import predict as ask
-    from app.predict import write_csv, write_json, write_text
+    from app.predict.ask import answers, find_pictures, open_network
+    from app.predict.drawn import draw_rows
+    from app.predict.written import write_csv, write_json, write_text
 
+    pictures, network = find_pictures(given.pictures), open_network(given.source)
     unread: list[str] = []
-    rows = _noting_unread(ask(given.source, given.pictures, given.top), unread)
+    rows = _noting_unread(answers(network, pictures, given.top), unread)
+    if given.draw:
+        rows = draw_rows(rows, Path(given.draw))
     if given.csv:
         with open(given.csv, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            write_csv(rows, file, given.top)
+            write_csv(rows, file, network.objective.name, given.top)
         say(f"answers: {given.csv}")
     else:
         (write_json if given.json else write_text)(rows, sys.stdout)
+    if given.draw and not given.json:
+        say(f"drawn: {given.draw}")
     if unread:
         raise UserError(f"{len(unread)} of the pictures could not be read, the first: {unread[0]}")
 
@@ -93,7 +99,8 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of `predict` its flags."""
     parser.add_argument("source", metavar="RUN|RELEASE|FILE")
     parser.add_argument("pictures", nargs="+", metavar="PICTURE|FOLDER")
-    parser.add_argument("--top", type=whole("--top", MOST_LABELS), default=5, help="how many labels; default: 5")
+    parser.add_argument("--top", type=whole("--top", MOST_LABELS), help="how many labels or boxes; default: 5 labels, all boxes")
+    parser.add_argument("--draw", metavar="DIR", help="draw every answer on its picture, a PNG each in this folder")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", metavar="FILE", help="write a table instead")
     form.add_argument("--json", action="store_true", help="an object a line, for programs")

@@ -19,13 +19,13 @@ from app.flags import given_options, given_settings, sides
 
 def train(given: argparse.Namespace) -> None:
     """Trains a network on a data set, or goes on with a run that was stopped."""
-    from app.data.augment import find_policy
+    from app.data.augment.policies import find_policy
     from app.data.registry import check_name
     from app.runs import Run, claimed, find_weights, run_folder
 
     config, folder = _resumed(given) if given.resume else (_new_config(given), None)
     check_name(config.data)
-    find_policy(config.augment)
+    find_policy(config.augment, config.spec.objective)
     if config.weights and not (folder and Run(folder).state_file.exists()):
         find_weights(config.weights, config.model)
     if folder is None:

@@ -17,13 +17,14 @@ from app.data.cache import cache_folder, cached
 from app.data.duplicates import count_in_two_splits
 from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, SplitName, first_of
 from app.errors import UserError
-from app.images import UnreadablePicture, load_picture, resize, with_channels
+from app.data.splits import presence
+from app.images import UnreadablePicture, load_picture, resize, resize_mask, with_channels
 from app.progress import Countdown
 from app.runs import check_space
 
 BLOCK = 256  # pictures decoded ahead of what is written
 NOTHING = np.zeros(0, np.int64)
-VERSION = 2  # of what this module makes of a source; a change makes older cache entries unused
+VERSION = 3  # of what this module makes of a source; a change makes older cache entries unused
 
 
 def decode(source: Source, height: int, width: int, say: Callable[[str], None], needed: Sequence[SplitName] = SPLITS) -> Dataset:
@@ -38,20 +39,20 @@ def decode(source: Source, height: int, width: int, say: Callable[[str], None], 
     if tuple(needed) != SPLITS:
         kept = {name: pictures if name in needed else pictures.take(NOTHING) for name, pictures in source.splits.items()}
         source = replace(source, splits=kept, fingerprint=f"{source.fingerprint}-{'-'.join(needed)}")
-    key = hashlib.sha256(json.dumps([VERSION, source.fingerprint, shape]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([VERSION, source.fingerprint, source.objective, shape]).encode()).hexdigest()[:16]
     place = cached(
         f"{_safe(source.name)}-{height}x{width}x{source.channels}-{key}", lambda folder: _fill(folder, source, shape, say)
     )
     facts = json.loads((place / "facts.json").read_text())
     splits = {
-        name: Split(np.load(place / f"{name}_images.npy", mmap_mode="r"), np.load(place / f"{name}_labels.npy"))
-        for name in SPLITS
+        name: Split(*(np.load(place / f"{name}_{part}.npy", mmap_mode="r") for part in ("images", "labels"))) for name in SPLITS
     }
     left_out = source.left_out + tuple(LeftOut(*item) for item in facts["left_out"])
     for name in needed:
         if not len(splits[name]):
             raise UserError(f"{source.name} has no picture for {name}; give it more pictures{first_of(left_out)}")
-    if "train" in needed and (missing := sorted(set(range(len(source.classes))) - set(np.unique(splits["train"].labels)))):
+    seen = presence(splits["train"].labels).any(axis=0) if "train" in needed else np.ones(len(source.classes), bool)
+    if missing := sorted(set(range(len(source.classes))) - set(np.flatnonzero(seen))):
         names = ", ".join(source.classes[c] for c in missing)
         raise UserError(f"{source.name} has no readable picture to train on for {names}; add some{first_of(left_out)}")
     return Dataset(
@@ -78,13 +79,15 @@ def _decode_split(
 ) -> Array:
     """The decoded pictures of a split, written as they come so that memory stays small."""
 
-    def one(index: int) -> Array | LeftOut:
+    def one(index: int) -> tuple[Array, Array | None] | LeftOut:
         try:
-            return _pixels(pictures.read(index), shape)
+            pixels = _pixels(pictures.read(index), shape)
+            return pixels, None if pictures.mask is None else resize_mask(pictures.mask(index), *shape[:2])
         except UnreadablePicture as error:
             return LeftOut(pictures.names[index], str(error))
 
     good = np.zeros(len(pictures), bool)
+    masks: list[Array] = []
     with (folder / f"{name}_images.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         _write_header(file, (len(good), *shape))
         for start in range(0, len(good), BLOCK):
@@ -92,12 +95,16 @@ def _decode_split(
                 if isinstance(picture, LeftOut):
                     left_out.append(picture)
                 else:
-                    file.write(picture.tobytes())
+                    pixels, mask = picture
+                    file.write(pixels.tobytes())
                     good[index] = True
+                    if mask is not None:
+                        masks.append(mask)
             countdown.add(min(BLOCK, len(good) - start))
         file.seek(0)
         _write_header(file, (int(good.sum()), *shape))
-    np.save(folder / f"{name}_labels.npy", pictures.labels[good])
+    labels = pictures.labels[good] if pictures.mask is None else np.array(masks, np.uint8).reshape(-1, *shape[:2])
+    np.save(folder / f"{name}_labels.npy", labels)
     images: Array = np.load(folder / f"{name}_images.npy", mmap_mode="r")
     return images
 

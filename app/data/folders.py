@@ -1,4 +1,4 @@
-"""A person's folder of pictures: `class/picture`, or `train|val|test/class/picture`."""
+"""A person's folder of pictures: `class/picture`, or `train|val|test/class/picture`; boxes and masks are left to the formats."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from app.data.files import SPLIT_FOLDERS, digests, shown
+from app.data.formats import layout
 from app.data.spec import LeftOut, Pictures, Source, SplitName, first_of
 from app.data.splits import complete
 from app.errors import UserError
 from app.images import EXTENSIONS
+from models.spec import Objective
 
-SPLIT_FOLDERS: dict[str, SplitName] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test",
-}  # fmt: skip
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 LAYOUT = "expected class/picture.jpg or train|val|test/class/picture.jpg"
 
 
-def load(folder: Path, split_seed: int) -> Source:
-    """The pictures of a folder with their classes; splits that it lacks are drawn from train, stratified.
+def load(folder: Path, split_seed: int, objective: Objective = "classification") -> Source:
+    """The pictures of a folder with their classes, boxes or masks; splits that it lacks are drawn from train, stratified.
 
     Raises:
-        UserError: there are not two classes with pictures, or a split has classes that train lacks.
+        UserError: there are not two classes with pictures, a split has classes that train lacks, or no format fits.
     """
+    if objective != "classification":
+        return layout.load(folder, split_seed, objective)
+    layout.check_is_of_classes(folder)
     left_out: list[LeftOut] = []
     found: dict[SplitName, list[tuple[Path, str]]] = defaultdict(list)
     for root, split in _split_roots(folder, left_out).items():
@@ -41,10 +43,9 @@ def load(folder: Path, split_seed: int) -> Source:
     for split, files in found.items():
         if strange := sorted({name for _, name in files} - set(classes)):
             raise UserError(f"{folder}: {split} has classes that train lacks ({', '.join(strange)}); give train pictures of them")
-    facts = [(_shown(path, folder), name, split, path) for split, files in found.items() for path, name in files]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = pool.map(_digest, [path for *_, path in facts])
-        identity = [(*fact[:-1], digest) for fact, digest in zip(facts, digests, strict=True)]
+    facts = [(shown(path, folder), name, split, path) for split, files in found.items() for path, name in files]
+    contents = digests([path for *_, path in facts])
+    identity = [(*fact[:-1], content) for fact, content in zip(facts, contents, strict=True)]
     return Source(
         name=folder.resolve().name,
         classes=tuple(classes),
@@ -67,7 +68,7 @@ def _split_roots(folder: Path, left_out: list[LeftOut]) -> dict[Path, SplitName]
     }
     if "train" in splits.values():
         others = [entry for entry in entries if entry not in splits]
-        left_out += [LeftOut(_shown(entry, folder), _hidden(entry) or "not in a split") for entry in others]
+        left_out += [LeftOut(shown(entry, folder), _hidden(entry) or "not in a split") for entry in others]
         return splits
     for entry in splits:
         if any(below.is_dir() for below in entry.iterdir()):
@@ -78,40 +79,40 @@ def _split_roots(folder: Path, left_out: list[LeftOut]) -> dict[Path, SplitName]
 def _labelled(root: Path, folder: Path, left_out: list[LeftOut]) -> Iterator[tuple[Path, str]]:
     """Files below `root` that look like pictures, with the name of the class folder each is in."""
     for entry in sorted(root.iterdir()):
-        shown = _shown(entry, folder)
+        name = shown(entry, folder)
         if reason := _hidden(entry):
-            left_out.append(LeftOut(shown, reason))
+            left_out.append(LeftOut(name, reason))
         elif entry.is_dir():
             files = list(_walk(entry, folder, left_out))
             if not files:
-                left_out.append(LeftOut(shown, "a class without pictures"))
-            yield from ((path, _shown(entry, root)) for path in files)
+                left_out.append(LeftOut(name, "a class without pictures"))
+            yield from ((path, shown(entry, root)) for path in files)
         else:
-            left_out.append(LeftOut(shown, "not in a class folder"))
+            left_out.append(LeftOut(name, "not in a class folder"))
 
 
 def _walk(top: Path, folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
     """Picture files at any depth; links are followed, to each real folder once and never back up."""
 
     def unlistable(error: OSError) -> None:
-        left_out.append(LeftOut(_shown(Path(error.filename), folder), "cannot be read"))
+        left_out.append(LeftOut(shown(Path(error.filename), folder), "cannot be read"))
 
     seen = set(top.resolve().parents)
     for here, folders, files in os.walk(top, onerror=unlistable, followlinks=True):
         real = Path(here).resolve()
         if real in seen:
-            left_out.append(LeftOut(_shown(Path(here), folder), "a link to a folder that is there already"))
+            left_out.append(LeftOut(shown(Path(here), folder), "a link to a folder that is there already"))
             folders.clear()
             continue
         seen.add(real)
         folders.sort()
         for path in [Path(here, name) for name in folders]:
             if reason := _hidden(path):
-                left_out.append(LeftOut(_shown(path, folder), reason))
+                left_out.append(LeftOut(shown(path, folder), reason))
                 folders.remove(path.name)
         for path in [Path(here, name) for name in sorted(files)]:
             if reason := _hidden(path) or _unusable(path):
-                left_out.append(LeftOut(_shown(path, folder), reason))
+                left_out.append(LeftOut(shown(path, folder), reason))
             else:
                 yield path
 
@@ -129,17 +130,7 @@ def _unusable(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "cannot be read"
 
 
-def _shown(path: Path, folder: Path) -> str:
-    """A path below the folder as it can be printed: names that are not UTF-8 get a mark for each wrong byte."""
-    return os.fsencode(path.relative_to(folder)).decode(errors="replace")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _pictures(files: list[tuple[Path, str]], classes: list[str], folder: Path) -> Pictures:
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[name] for _, name in files], np.int64)
-    return Pictures(lambda i: files[i][0], labels, [_shown(path, folder) for path, _ in files])
+    return Pictures(lambda i: files[i][0], labels, [shown(path, folder) for path, _ in files])

@@ -13,8 +13,11 @@ import app.data.catalog
 from app.config import TrainConfig
 from app.data.catalog import tfds
 from app.data.spec import SPLITS, Dataset, DataSpec, Pictures, Source, Split
-from app.data.splits import stratified
+from app.data.splits import strata, stratified
 from app.errors import UserError, unknown
+from models.spec import Objective
+
+ANNOTATIONS = {"classification": "a class for each picture", "detection": "boxes", "segmentation": "masks"}
 
 
 @cache
@@ -50,7 +53,7 @@ def check_name(data: str) -> None:
     raise unknown("data set", data, all_datasets(), "(python -m app datasets lists them; a folder or .npz works too)")
 
 
-def open_source(data: str, split_seed: int) -> Source:
+def open_source(data: str, split_seed: int, objective: Objective = "classification") -> Source:
     """The pictures and classes, not yet decoded.
 
     Raises:
@@ -58,15 +61,15 @@ def open_source(data: str, split_seed: int) -> Source:
     """
     check_name(data)
     if data in all_datasets():
-        return all_datasets()[data].open(split_seed)
+        return all_datasets()[data].open(split_seed, objective)
     if data.startswith(tfds.PREFIX):
         name = data.removeprefix(tfds.PREFIX)
-        return tfds.load(split_seed, name=name.replace("/", "_"), dataset=name)
+        return tfds.load(split_seed, objective, name=name.replace("/", "_"), dataset=name)
     path = Path(data).expanduser()
     if path.is_dir():
         from app.data import folders
 
-        return folders.load(path, split_seed)
+        return folders.load(path, split_seed, objective)
     from app.data.formats import npz
 
     return npz.load(path, split_seed)
@@ -81,8 +84,8 @@ def load_data(config: TrainConfig, say: Callable[[str], None]) -> Dataset:
     from app.data.decode import decode
 
     source = _source(config)
-    side = config.image_size or config.spec.size_for(source.size)
-    dataset = decode(source, side, side, say)
+    height, width = _size(config, source)
+    dataset = decode(_drawn(source, height, width), height, width, say)
     for item in dataset.left_out:
         say(f"left out: {item}")
     if config.strict and dataset.left_out:
@@ -107,15 +110,47 @@ def load_test(config: TrainConfig, side: int, say: Callable[[str], None]) -> Spl
     return decode(_source(config), side, side, say, needed=("test",)).test
 
 
+def _size(config: TrainConfig, source: Source) -> tuple[int, int]:
+    """Height and width of the network's input."""
+    if not config.image_size:
+        return config.spec.size_for(source.size)
+    return config.image_size, config.image_width or config.image_size
+
+
+def _drawn(source: Source, height: int, width: int) -> Source:
+    """Composed pictures for that canvas; others as they are, to be stretched."""
+    return source.compose(height, width) if source.compose and source.size != (height, width) else source
+
+
 def _source(config: TrainConfig) -> Source:
-    source = open_source(config.data, config.split_seed)
+    """The data of a training, with no more pictures than it asks for.
+
+    Raises:
+        UserError: its pictures do not have the annotations that the network learns from.
+    """
+    wanted = config.spec.objective
+    source = open_source(config.data, config.split_seed, wanted)
+    if source.objective != wanted:
+        fitting = [name for name, spec in all_datasets().items() if wanted in spec.objectives]
+        needs = f"{config.model} learns from {ANNOTATIONS[wanted]}, as {', '.join(fitting[:5])} have"
+        raise UserError(f"{config.data} has {ANNOTATIONS[source.objective]}; {needs}")
     if not config.limit:
         return source
-    limited = {name: _limited(source.splits[name], config.limit, config.split_seed) for name in SPLITS}
-    return replace(source, splits=limited, fingerprint=f"{source.fingerprint}-{config.limit}")
+    return _limited(source, config.limit, config.split_seed)
 
 
-def _limited(pictures: Pictures, limit: int, seed: int) -> Pictures:
-    if len(pictures) <= limit:
-        return pictures
-    return pictures.take(stratified(pictures.labels, len(pictures) - limit, seed)[0])  # the rest: it has every class
+def _limited(source: Source, limit: int, seed: int) -> Source:
+    """A source with at most so many pictures of each split, of all classes."""
+
+    def some(pictures: Pictures) -> Pictures:
+        if len(pictures) <= limit:
+            return pictures
+        return pictures.take(stratified(strata(pictures.labels), len(pictures) - limit, seed)[0])  # the rest: it has every class
+
+    compose = source.compose
+    return replace(
+        source,
+        splits={name: some(source.splits[name]) for name in SPLITS},
+        fingerprint=f"{source.fingerprint}-{limit}",
+        compose=compose and (lambda height, width: _limited(compose(height, width), limit, seed)),
+    )

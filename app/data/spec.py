@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from models.spec import Objective
+
 Array = np.ndarray[Any, Any]
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+VOID = 255  # the class of pixels that are neither learnt nor counted
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,24 @@ class Pictures:
 
     Args:
         read: index to a file, the bytes of one, or pixels uint8 [H, W, C].
-        labels: int64 [N].
+        labels: classes int64 [N], or boxes float32 [N, M, 6] (see `Split`); where there are masks, anything of length N.
         names: what a message calls each picture.
+        mask: index to class numbers uint8 [H, W] of each pixel, at the picture's own size.
     """
 
     read: Callable[[int], Path | bytes | Array]
     labels: Array
     names: Sequence[str]
+    mask: Callable[[int], Array] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Array) -> Pictures:
         """Some of the pictures, in the given order."""
-        return Pictures(lambda i: self.read(int(indices[i])), self.labels[indices], [self.names[i] for i in indices])
+        own = self.mask
+        mask = None if own is None else lambda i: own(int(indices[i]))
+        return Pictures(lambda i: self.read(int(indices[i])), self.labels[indices], [self.names[i] for i in indices], mask)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Source:
         size: height and width that all pictures share, or None.
         channels: 1 for grey pictures, 3 for colour.
         fingerprint: changes when pictures, labels or splits change.
+        objective: the kind of annotation: a class, boxes or a mask for every picture.
+        compose: composed pictures draw themselves for a canvas of that height and width, rather than being stretched to it.
     """
 
     name: str
@@ -69,11 +78,20 @@ class Source:
     fingerprint: str
     size: tuple[int, int] | None = None
     left_out: tuple[LeftOut, ...] = ()
+    objective: Objective = "classification"
+    compose: Callable[[int, int], Source] | None = None
 
 
 @dataclass(frozen=True)
 class Split:
-    """Decoded pictures of one split: images uint8 [N, H, W, C] (a memory map, for sets that were cached), labels int64 [N]."""
+    """Decoded pictures of one split, and an annotation for each.
+
+    Args:
+        images: uint8 [N, H, W, C]; a memory map, for sets that were cached.
+        labels: classification: int64 [N], the class. Detection: float32 [N, M, 6], boxes of ymin, xmin, ymax, xmax as
+            fractions of the picture, class, and 1 where a box is neither learnt nor counted; class -1 fills up.
+            Segmentation: uint8 [N, H, W], the class of every pixel, 255 where it is not known.
+    """
 
     images: Array
     labels: Array
@@ -117,7 +135,7 @@ class DataSpec:
     """A data set of the catalogue: facts for the table, and how to get at it.
 
     Args:
-        open: `open(split_seed) -> Source`.
+        open: `open(split_seed, objective) -> Source`.
         pictures: train + test, as published.
         verified: whether it was run here, or only its loading code on a fabricated set.
     """
@@ -129,5 +147,6 @@ class DataSpec:
     size: str
     download: str
     source: str
-    open: Callable[[int], Source]
+    open: Callable[[int, Objective], Source]
     verified: bool = False
+    objectives: tuple[Objective, ...] = ("classification",)

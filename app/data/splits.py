@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.data.spec import Array, Pictures, SplitName
+from app.data.spec import VOID, Array, Pictures, SplitName
 
 HELD_OUT: Mapping[SplitName, float] = {"val": 0.1, "test": 0.15}  # shares of what is given as train, where there is no such split
 VALIDATION_CAP = 5000  # pictures; more would take from the training without making the choice of weights surer
@@ -31,6 +31,34 @@ def stratified(labels: Array, count: int, seed: int) -> tuple[Array, Array]:
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 
+def strata(labels: Array) -> Array:
+    """A class for each picture to draw it by: its own; of its boxes or pixels, the one that fewest pictures have; -1: none.
+
+    Shapes: int [N], boxes [N, M, 6] or masks uint8 [N, H, W] -> int [N].
+    """
+    if labels.ndim == 1:
+        return labels
+    there = presence(labels)
+    rarity = np.where(there, there.sum(axis=0), len(labels) + 1)
+    rarest: Array = np.where(there.any(axis=1), rarity.argmin(axis=1), -1) if there.size else np.full(len(labels), -1)
+    return rarest
+
+
+def presence(labels: Array) -> Array:
+    """Which classes each picture has; ignored boxes and void pixels count for none.
+
+    Shapes: int [N], boxes [N, M, 6] or masks uint8 [N, H, W] -> bool [N, classes].
+    """
+    if labels.ndim == 1:
+        return labels[:, None] == np.arange(labels.max(initial=-1) + 1)
+    if labels.dtype == np.uint8:
+        counts = np.stack([np.bincount(mask.ravel(), minlength=VOID + 1)[:VOID] for mask in labels])
+        return counts[:, : 1 + np.flatnonzero(counts.any(axis=0)).max(initial=-1)] > 0
+    classes = np.where(labels[..., 5] > 0, -1, labels[..., 4])
+    there: Array = (classes[..., None] == np.arange(int(classes.max(initial=-1)) + 1)).any(axis=1)
+    return there
+
+
 def complete(splits: Mapping[SplitName, Pictures], seed: int) -> dict[SplitName, Pictures]:
     """The splits with those that are missing drawn from train: first test, then val (at most 5,000 pictures)."""
     found = dict(splits)
@@ -38,6 +66,6 @@ def complete(splits: Mapping[SplitName, Pictures], seed: int) -> dict[SplitName,
     for name in ("test", "val"):
         if name not in found:
             count = round(HELD_OUT[name] * total)
-            rest, held = stratified(found["train"].labels, min(count, VALIDATION_CAP) if name == "val" else count, seed)
+            rest, held = stratified(strata(found["train"].labels), min(count, VALIDATION_CAP) if name == "val" else count, seed)
             found[name], found["train"] = found["train"].take(held), found["train"].take(rest)
     return found

@@ -41,7 +41,7 @@ def kernel_of(layer: Any) -> Kernel | None:
     """
     pool, strides = getattr(layer, "pool_size", None), getattr(layer, "strides", None)
     size = getattr(layer, "kernel_size", pool)
-    if size is None and strides is None:
+    if (size is None and strides is None) or hasattr(layer, "detections"):  # whose strides are of the maps it is given
         return None
     padding = getattr(layer, "padding", "valid")
     return Kernel(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from app import metrics
 from app.deploy import INPUT
 from app.errors import UserError
 from app.export.bounds import ANSWERS, DIFFERENCE
@@ -85,7 +84,7 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         sha256=hashes(path),
         bytes=size(path),
         metric=trial.measure(outputs),
-        agreement=metrics.agreement(outputs[trial.objective.outputs[0]], trial.reference[trial.objective.outputs[0]]),
+        agreement=trial.objective.agreement(outputs, trial.reference),
         max_difference=largest_difference(outputs, trial.reference),
         latency_ms=latency_ms(runner, trial.pictures[0]),
     )

@@ -7,9 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from app import metrics as figures
 from app.objectives import OBJECTIVES
 from app.report.history import History, read_history
 from app.report.settings import settings
@@ -50,17 +47,13 @@ class Material:
     def batch(self) -> dict[str, Any]:
         return self._arrays("batch")
 
-    @cached_property
-    def confusion(self) -> np.ndarray[Any, Any] | None:
-        if "confusion" in self.test:
-            return np.asarray(self.test["confusion"])
-        if self.heldout:
-            return figures.confusion(self.heldout["probabilities"], self.heldout["labels"], len(self.run.classes))
-        return None
+    @property
+    def objective(self) -> str:
+        return str(self.run.record.get("objective", "classification"))
 
     @property
     def metric(self) -> str:
-        return OBJECTIVES[self.run.record.get("objective", "classification")].metric
+        return OBJECTIVES[self.objective].metric
 
     @property
     def best_epoch(self) -> int | None:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.config import TrainConfig
-from app.report import markup
+from app.report import classification, detection, markup, segmentation
 from app.report.chance import interval
-from app.report.confusion import COUNTED, NAMED, confused_pairs, draw_confusion
 from app.report.curves import draw_curves
 from app.report.material import Material
-from app.report.samples import draw_batch, draw_mistakes, find_mistakes
 from app.report.settings import recipe_settings
-from app.report.words import NOT_RECORDED, NOT_YET, count, decimal, duration, percent, plural, setting_value
+from app.report.words import NOT_RECORDED, NOT_YET, count, duration, percent, plural, setting_value
 from app.runs import Run
-from app.style import writable
 
 PAGE = "index.html"
-SHOWN_CLASSES = 25  # rows of the table of classes before the rest is folded
 SHOWN_LEFT_OUT = 50
 WHAT = {"model": "network", "data": "data set, folder or file"}  # the settings that are no flags and have no help
+
+
+OWN = {  # of an objective: what its reports alone have
+    "classification": classification,
+    "detection": detection,
+    "segmentation": segmentation,
+}
 
 
 def write_report(run: Run) -> Path:
     """The page of a run, written from its folder alone, with its pictures beside it."""
     run.report_folder.mkdir(exist_ok=True)
     material = Material(run)
-    parts = (_headline, _facts, _curves, _confusion, _mistakes, _batch, _classes, _next_steps, _data, _settings, _versions)
+    own = OWN[material.objective]
+    parts = (_headline, partial(_facts, own=own.facts), _curves, *own.parts, _next_steps, _data, _settings, _versions)
     file = material.file(PAGE)
     file.write_text(markup.page(material.title, [part(material) for part in parts]), encoding="utf-8")
     return file
@@ -52,7 +57,7 @@ def _headline(run: Material) -> str:
     return markup.header(run.title, markup.paragraph(text, "headline"), markup.paragraph(rest))
 
 
-def _facts(run: Material) -> str:
+def _facts(run: Material, own: Callable[[Material], list[tuple[str, str]]]) -> str:
     validation = run.measured.get("validation") or {}
     pairs = [
         ("parameters", count(run.measured.get("parameters"))),
@@ -62,15 +67,11 @@ def _facts(run: Material) -> str:
         ("device", run.run.record.get("device") or NOT_RECORDED),
         ("seed", setting_value(run.settings.get("seed"))),
         (f"validation {run.metric}", percent(validation.get(run.metric), validation.get("pictures"))),
-        ("test loss", decimal(run.test.get("loss"))),
-        ("calibration error", percent(run.test.get("calibration_error"))),
-        ("mean F1 of the classes", decimal(run.test.get("macro_f1"))),
+        *own(run),
     ]
     trainable = run.measured.get("trainable_parameters")
     if trainable not in (None, run.measured.get("parameters")):
         pairs.insert(1, ("trainable parameters", count(trainable)))
-    if len(run.run.classes) > 5:  # top-5 of five classes is always 100 %
-        pairs.append(("among the top 5", percent(run.test.get("top5"), run.test.get("pictures"))))
     return markup.section("In figures", markup.facts(pairs), wide=True)
 
 
@@ -90,79 +91,6 @@ def _curves(run: Material) -> str:
         "smoothing where they are set, so they can be worse than those of validation. The network of the best epoch was kept."
     )
     return markup.section(heading, markup.image(run.file("curves.png"), alternative), markup.paragraph(note, "quiet"))
-
-
-def _confusion(run: Material) -> str:
-    heading, classes = "What is taken for what", run.run.classes
-    if run.confusion is None:
-        return markup.section(heading, markup.paragraph(f"The confusion of classes was {NOT_RECORDED}."))
-    draw_confusion(run.confusion, classes, run.file("confusion.png"))
-    pairs = confused_pairs(run.confusion, classes)
-    worst = f"most often, {pairs[0].truth} was taken for {pairs[0].taken_for}" if pairs else "there are no mistakes"
-    alternative = f"Confusion of {len(classes)} classes, truth by answer, coloured by the share of the row: {worst}."
-    parts = [markup.image(run.file("confusion.png"), alternative)]
-    if _numbered(classes):
-        note = "A class that the picture cannot name stands there by its number, which Class by class has before the name."
-        parts.append(markup.paragraph(note, "quiet"))
-    if len(classes) > COUNTED and pairs:
-        rows = [(pair.truth, pair.taken_for, count(pair.pictures), percent(pair.share)) for pair in pairs]
-        parts.append(markup.table(("is", "was taken for", "pictures", "of its class"), rows, (2, 3), "The most confused pairs"))
-    return markup.section(heading, *parts)
-
-
-def _mistakes(run: Material) -> str:
-    heading, classes, file = "The surest mistakes", run.run.classes, run.file("mistakes.png")
-    file.unlink(missing_ok=True)  # of a report written before
-    if not run.heldout:
-        return markup.section(heading, markup.paragraph(f"Held-out pictures were {NOT_RECORDED}."))
-    pictures = len(run.heldout["labels"])
-    mistakes = find_mistakes(run.heldout["images"], run.heldout["labels"], run.heldout["probabilities"])
-    if not mistakes.total:
-        return markup.section(heading, markup.paragraph(f"None: all {pictures:,} held-out pictures were told right."))
-    draw_mistakes(mistakes, classes, file)
-    shown = len(mistakes.truths)
-    which = f", the {shown} surest of them here" if shown < mistakes.total else ""
-    note = (
-        f"{plural(mistakes.total, 'mistake')} on {plural(pictures, 'held-out picture')}{which}, with the network's probability."
-    )
-    alternative = f"Mistakes: {'; '.join(' '.join(caption.split()) for caption in mistakes.captions(classes))}."
-    return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
-
-
-def _batch(run: Material) -> str:
-    heading, file = "What the network saw", run.file("batch.png")
-    if not run.batch:
-        return markup.section(heading, markup.paragraph(f"The first batch was {NOT_RECORDED}."))
-    draw_batch(run.batch["images"], run.batch["labels"], run.run.classes, run.settings.get("label_smoothing") or 0.0, file)
-    augmented = setting_value(run.settings.get("augment"))
-    note = f"The start of the first training batch, as it went into the network. Augmentation: {augmented}."
-    alternative = f"Training pictures with their labels; augmentation: {augmented}."
-    return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
-
-
-def _classes(run: Material) -> str:
-    measured: Mapping[str, Mapping[str, Any]] = run.test.get("classes") or {}
-    if not measured:
-        return ""
-    numbers = {name: f"{number} \u00b7 " for number, name in enumerate(run.run.classes)} if _numbered(run.run.classes) else {}
-    rows = [
-        (
-            numbers.get(name, "") + name,
-            *(percent(row.get(figure)).removesuffix(" %") for figure in ("f1", "precision", "recall")),
-            count(row.get("pictures")),
-        )
-        for name, row in sorted(measured.items(), key=lambda item: item[1].get("f1", 0.0))
-    ]
-    headers, caption = ("class", "F1", "precision", "recall", "pictures"), "In percent; the class with the lowest F1 first"
-    parts = [markup.table(headers, rows[:SHOWN_CLASSES], range(1, 5), caption)]
-    if rest := rows[SHOWN_CLASSES:]:
-        parts.append(markup.more(f"the other {len(rest)} classes", markup.table(headers, rest, range(1, 5))))
-    return markup.section("Class by class", *parts, wide=True)
-
-
-def _numbered(classes: list[str]) -> bool:
-    """Whether plots have numbers of classes in place of names."""
-    return len(classes) > NAMED or not all(map(writable, classes))
 
 
 def _next_steps(run: Material) -> str:

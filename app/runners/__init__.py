@@ -88,14 +88,18 @@ def open_file(path: str | Path, file_format: str) -> Runner:
         raise UserError(f"{path} cannot be opened by {row.runtime}: {first_line(error)}; export it again") from error
 
 
-def run_pictures(runner: Runner, pictures: np.ndarray[Any, Any]) -> Outputs:
+def run_pictures(
+    runner: Runner, pictures: np.ndarray[Any, Any], kept: Callable[[Outputs], Outputs] = lambda outputs: outputs
+) -> Outputs:
     """The outputs for pictures as they are stored, batch by batch, so that memory does not grow with their number.
 
+    Args:
+        kept: what is needed of a batch's outputs.
     Shapes: uint8 [N, H, W, C], C 1 or 3, N at least 1 -> float32 [N, ...] each.
     """
     channels = runner.input_shape[2]
     parts = [
-        runner.run(with_channels(pictures[start : start + BATCH], channels).astype(np.float32))
+        kept(runner.run(with_channels(pictures[start : start + BATCH], channels).astype(np.float32)))
         for start in range(0, len(pictures), BATCH)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -14,9 +14,13 @@ import keras
 import numpy as np
 
 from app.data.batches import Batches
-from app.deploy import MAIN
+from app.data.spec import Split
+from app.deploy import MAIN, inference_model
 from app.errors import UserError
+from app.objectives import Objective
 from app.progress import duration
+from app.runners import run_pictures
+from app.runners.keras import KerasRunner
 from app.runs import Run, replacing
 from app.train.checkpoint import load_state, save_state
 from app.train.optimizers import last_rate
@@ -141,6 +145,36 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
 
     def restore(self, counters: dict[str, Any]) -> None:
         self.best, self.best_epoch = counters["best"], counters["best_epoch"]
+
+
+class Measuring(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures what clients will see, finished outputs on validation pictures, where no metric of Keras's can.
+
+    Has to come before the callbacks that keep something.
+
+    Args:
+        trained: the network whose weights are measured.
+        plain: an uncompiled float32 copy of it.
+        split: validation pictures; at most 500 are measured after an epoch.
+    """
+
+    MOST = 500
+
+    def __init__(
+        self, trained: Any, plain: Any, averaged: AveragedWeights, objective: Objective, split: Split, classes: Any
+    ) -> None:
+        super().__init__()
+        self.trained, self.plain, self.averaged = trained, plain, averaged
+        self.objective, self.classes = objective, classes
+        self.images, self.labels = split.images[: self.MOST], split.labels[: self.MOST]
+        self.runner = KerasRunner(inference_model(plain, objective.name))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
+        with self.averaged.in_place():
+            self.plain.set_weights(self.trained.get_weights())
+        outputs = run_pictures(self.runner, self.images, self.objective.kept)
+        name = self.objective.metric
+        logs[f"val_{name}"] = self.objective.measure(outputs, self.labels, self.classes)[name]
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[misc]

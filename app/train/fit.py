@@ -17,11 +17,12 @@ import keras
 import numpy as np
 
 from app.config import TrainConfig, describe
-from app.data.augment import enlargement, find_policy
+from app.data.augment.policies import enlargement, find_policy
 from app.data.batches import Batches, first_batch
 from app.data.registry import load_data, load_enlarged
 from app.data.spec import Dataset, Split
-from app.data.splits import stratified
+from app.data.splits import strata, stratified
+from app.data.targets import make_encoder
 from app.deploy import MAIN, heads, main_path
 from app.errors import UserError
 from app.objectives import OBJECTIVES
@@ -29,7 +30,19 @@ from app.progress import duration
 from app.runners import run_pictures
 from app.runners.keras import KerasRunner
 from app.runs import FORMAT, LATEST, Run, check_space, find_weights, replacing
-from app.train.callbacks import AveragedWeights, Checkpoint, EpochOrder, Finite, KeepBest, Log, MainFigures, Plateau, Progress
+from app.train.anchors import with_anchors
+from app.train.callbacks import (
+    AveragedWeights,
+    Checkpoint,
+    EpochOrder,
+    Finite,
+    KeepBest,
+    Log,
+    MainFigures,
+    Measuring,
+    Plateau,
+    Progress,
+)
 from app.train.devices import Devices, find_devices, make_deterministic
 from app.train.losses import LOSSES
 from app.train.metrics import METRICS
@@ -61,12 +74,16 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
     if config.qat:
         check_quantisable(config)
     dataset = load_data(config, say)
+    built = with_anchors(config, dataset, say)
     make_deterministic(config.seed, devices)
     train, val = (_shared(name, getattr(dataset, name), config.devices, say) for name in ("train", "val"))
     with devices.scope():
-        network = build_network(config, dataset.shape, len(dataset.classes), precision=config.precision)
-        batches = Batches(train, dataset, config, training=True, heads=heads(network), enlarged=_enlarged(config, dataset, say))
-        validation = Batches(val, dataset, config, training=False, heads=heads(network))
+        network = build_network(built, dataset.shape, len(dataset.classes), precision=config.precision)
+        encode = make_encoder(config.spec.targets, main_path(network), len(dataset.classes))
+        names = heads(network)
+        enlarged = _enlarged(config, dataset, say)
+        batches = Batches(train, dataset, config, training=True, encode=encode, heads=names, enlarged=enlarged)
+        validation = Batches(val, dataset, config, training=False, encode=encode, heads=names)
         fresh = start_from(network, weights, say) if weights else []
         if config.freeze:
             freeze(network, fresh)
@@ -74,7 +91,7 @@ def fit(config: TrainConfig, folder: Path, say: Say, *, live: bool = True) -> Ru
         if config.qat:
             network = fake_quantised(kept)
         _compile(network, config, len(batches), devices)
-    plain = build_network(config, dataset.shape, len(dataset.classes))
+    plain = build_network(built, dataset.shape, len(dataset.classes))
     check_space(folder, 6 * 4 * plain.count_params() + HELDOUT_BYTES)
     training = _Training(run, config, dataset, network, kept, plain, batches, validation)
     if run.config_file.exists():
@@ -119,7 +136,8 @@ class _Training:
     validation: Batches
 
     def __post_init__(self) -> None:
-        self.metric = OBJECTIVES[self.config.spec.objective].metric
+        objective = OBJECTIVES[self.config.spec.objective]
+        self.metric = objective.metric
         averaged = AveragedWeights()
         self.best = KeepBest(self.run, self.kept, self.plain, averaged, self.metric, self.config.early_stopping)
         self.log = Log(self.run)
@@ -128,7 +146,11 @@ class _Training:
         self.checkpoint = Checkpoint(self.run, self.log, {"best": self.best, **lowering})
         order = EpochOrder(self.batches)
         main = [MainFigures()] if self.batches.heads else []
-        self.callbacks = [*main, Finite(self.run), order, averaged, self.best, self.log, *lowering.values(), self.checkpoint]
+        measuring: list[Any] = []
+        if not METRICS[objective.name]():
+            measuring = [Measuring(self.kept, self.plain, averaged, objective, self.dataset.val, self.dataset.classes)]
+        around = [*main, Finite(self.run), order, averaged, *measuring]
+        self.callbacks = [*around, self.best, self.log, *lowering.values(), self.checkpoint]
         self.stopped = False
 
     def restore(self) -> None:
@@ -171,15 +193,16 @@ def _shared(name: str, split: Split, devices: int, say: Say) -> Split:
 
 def _enlarged(config: TrainConfig, dataset: Dataset, say: Say) -> Split | None:
     """The training pictures in as many pixels as the augmentation needs, if that is more than the network takes."""
-    factor = enlargement(find_policy(config.augment))
+    factor = enlargement(find_policy(config.augment, config.spec.objective))
     return load_enlarged(config, math.ceil(factor * dataset.shape[0]), say) if factor > 1 else None
 
 
 def _compile(network: Any, config: TrainConfig, steps_per_epoch: int, devices: Devices) -> None:
-    loss, metrics, names = LOSSES[config.loss], METRICS[config.spec.objective], heads(network)
+    objective, names = config.spec.objective, heads(network)
+    loss, metrics = LOSSES[objective][config.loss], METRICS[objective]
     network.compile(
         optimizer=make_optimizer(config, make_schedule(config, steps_per_epoch), network, devices.replicas),
-        loss={name: loss() for name in names} or loss(),
+        loss=({name: loss() for name in names} or loss()) if loss else None,
         loss_weights={name: 1.0 if name == MAIN else AUXILIARY_WEIGHT for name in names} or None,
         metrics={MAIN: metrics()} if names else metrics(),
         jit_compile=devices.jit_compile,
@@ -195,7 +218,7 @@ def _finish(training: _Training, say: Say) -> None:
     figures = {}
     outputs = {}
     for name, split in (("test", dataset.test), ("validation", dataset.val)):
-        outputs[name] = run_pictures(runner, split.images)
+        outputs[name] = run_pictures(runner, split.images, objective.kept)
         figures[name] = objective.measure(outputs[name], split.labels, dataset.classes)
     held = _heldout(dataset.test, training.config.split_seed)
     with replacing(run.folder / "heldout.npz") as partial:
@@ -230,7 +253,7 @@ def _finish(training: _Training, say: Say) -> None:
 def _heldout(split: Split, seed: int) -> np.ndarray[Any, Any]:
     """Indices of the test pictures that a run keeps: all, or a stratified part of large sets."""
     most = min(HELDOUT_PICTURES, HELDOUT_BYTES // int(np.prod(split.images.shape[1:])))
-    return np.arange(len(split)) if len(split) <= most else stratified(split.labels, most, seed)[1]
+    return np.arange(len(split)) if len(split) <= most else stratified(strata(split.labels), most, seed)[1]
 
 
 def _record(config: TrainConfig, dataset: Dataset, devices: Devices) -> dict[str, Any]:

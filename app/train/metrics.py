@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 
+# Where there is nothing, the finished outputs are measured after every epoch: `app.train.callbacks.Measuring`.
 METRICS: dict[str, Callable[[], list[Any]]] = {
     "classification": lambda: [keras.metrics.CategoricalAccuracy(name="accuracy")],
+    "detection": list,
+    "segmentation": list,
 }

@@ -4,29 +4,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from app.data import augment
-from app.data.augment import (
-    CHUNK,
-    OPERATIONS,
-    POLICIES,
-    affine,
-    colour,
-    colour_axes,
-    cutmix,
-    cutout,
-    enlargement,
-    find_policy,
-    fitted,
-    flip,
-    mixup,
-    pca_colour,
-    shift,
-    zoom,
-)  # fmt: skip
+from app.data.augment import geometry, policies
+from app.data.augment.pictures import affine, colour, colour_axes, cutmix, cutout, flip, mixup, pca_colour, shift, zoom
+from app.data.augment.policies import enlargement, find_policy, fitted
 from app.errors import UserError
 from tests.data.photos import photo
 
-SHAPES = [(1, 28, 28, 1), (5, 20, 31, 3), (CHUNK + 9, 17, 12, 3), (4, 12, 33, 1)]
+SHAPES = [(1, 28, 28, 1), (5, 20, 31, 3), (41, 17, 12, 3), (4, 12, 33, 1)]
+OPERATIONS, POLICIES = policies.OPERATIONS["classification"], policies.POLICIES["classification"]
 STILL = {"degrees": 0.0, "scale": 0.0, "shear": 0.0, "share": 0.0}
 
 
@@ -293,7 +278,7 @@ def test_an_unknown_augmentation_is_told_with_the_nearest(name, told):
 def test_pictures_are_interpolated_the_same_in_one_part_and_in_many(monkeypatch):
     images, targets = batch_of((20, 12, 15, 3))
     whole = affine(images, targets, rng())[0]
-    monkeypatch.setattr(augment, "CHUNK", 3)
+    monkeypatch.setattr(geometry, "CHUNK", 3 * 12 * 15)
     np.testing.assert_array_equal(affine(images, targets, rng())[0], whole)
 
 

@@ -17,7 +17,7 @@ from app.demo.build import build
 from app.demo.certificate import own_certificate
 from app.demo.serve import open_server
 from app.images import with_channels
-from app.predict import predict
+from app.predict.ask import predict
 from app.release import Release
 from tests.demo.chromium import PROGRAM, Chromium
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import UserError
 from app.export.verify import changed_answers, verify_release
-from app.predict import predict
+from app.predict.ask import predict
 from app.release import hashes, read_release, write_release
 from tests.slim import run_without
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from app import metrics
+from app.metrics import classification
 from app.report.page import write_report
 from app.runs import Run
 
@@ -58,7 +58,7 @@ def write_run(
     folder = root / "runs" / name
     folder.mkdir(parents=True)
     heldout = digits_heldout(len(classes), mistakes)
-    test = metrics.classification({"probabilities": heldout["probabilities"]}, heldout["labels"], list(classes))
+    test = classification.measure({"probabilities": heldout["probabilities"]}, heldout["labels"], list(classes))
     config = {"model": "lenet5", "data": "digits", "seed": 0, "epochs": 20, "learning_rate": 0.003, "label_smoothing": 0.05}
     config |= {"augment": "digits", "options": {"pooling": "average"}} | (settings or {})
     splits = {"train": 1200, "val": 237, "test": 360}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from app.images import load_picture
-from app.predict import predict
+from app.predict.ask import predict
 from tests.serve.started import Server
 from tests.serve.tiny import NUMBERS, SHAPE, write_tiny
 

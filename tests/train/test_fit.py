@@ -16,7 +16,7 @@ from app.images import with_channels
 from app.train import callbacks
 from app.train import fit as story
 from app.train.callbacks import KeepBest, Plateau
-from app.train.losses import LOSSES
+from app.train.losses.classification import LOSSES
 from app.train.optimizers import OPTIMIZERS
 from models.registry import get_model
 from models.spec import Schedule

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from app.train.losses import LOSSES
+from app.train.losses.classification import LOSSES
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, (7, 5))

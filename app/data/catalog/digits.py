@@ -6,12 +6,13 @@ import hashlib
 
 from app.data.spec import DataSpec, Pictures, Source
 from app.data.splits import stratified
+from models.spec import Objective
 
 TEST_PICTURES, VALIDATION_PICTURES = 360, 180
 SPLIT = 0  # the split is fixed: figures of different runs and seeds are of the same pictures
 
 
-def load(split_seed: int) -> Source:  # noqa: ARG001 - fixed split
+def load(split_seed: int, objective: Objective = "classification") -> Source:  # noqa: ARG001 - fixed split
     """1,797 digits of 43 people, 8x8 pixels, in a fixed stratified split.
 
     Source: Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI Machine Learning Repository, 1998.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
-from app.answers import Answer
+from app.answers import AnyAnswer
 from app.errors import UserError
 from app.images import EXTENSIONS, UnreadablePicture, load_picture
 from app.objectives import OBJECTIVES, Objective
@@ -20,7 +19,11 @@ from app.release import MANIFEST, Release, check_artifact, check_extras, check_r
 from app.runners import BATCH, FORMATS, Runner, RuntimeMissing, open_file
 from app.runs import is_run, open_run
 
-Row = tuple[str, Answer | str]  # a picture's path, and the answer, or why there is none
+Row = tuple[str, AnyAnswer | str]  # a picture's path, and the answer, or why there is none
+
+
+WITH_CLASSES = ("classification", "segmentation")  # whose first output has the classes on its last axis
+MOST_CLASSES = 1000  # that are named by their numbers where a file does not say how many there are
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Network:
     """Something that answers: a runner, and what its outputs mean.
 
     Args:
-        threshold: probability below which a picture is none of the classes; 0 where none was chosen.
+        threshold: probability below which a picture is none of the classes, or a box not told; 0 where none was chosen.
     """
 
     runner: Runner
@@ -68,22 +71,22 @@ def find_pictures(paths: Iterable[str | Path]) -> list[str]:
     return found
 
 
-def predict(source: str | Path, paths: Iterable[str | Path], top: int = 5) -> Iterator[Row]:
+def predict(source: str | Path, paths: Iterable[str | Path], top: int | None = None) -> Iterator[Row]:
     """An answer for every picture, in their order; a picture that cannot be read gives the reason instead.
 
     Args:
         paths: pictures, or folders of them.
-        top: how many classes an answer has at most.
+        top: how many classes or boxes an answer has at most; None: 5 classes, or all boxes.
     Raises:
         UserError: at once, before the first answer: the network or a folder cannot be used.
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise UserError(f"--top {top} is no number of classes; the smallest is 1")
     pictures = find_pictures(paths)
     return answers(open_network(source), pictures, top)
 
 
-def answers(network: Network, paths: Iterable[str], top: int) -> Iterator[Row]:
+def answers(network: Network, paths: Iterable[str], top: int | None) -> Iterator[Row]:
     """An answer or a reason for every picture, a batch at a time."""
     rest = iter(paths)
     while batch := list(islice(rest, BATCH)):
@@ -92,41 +95,6 @@ def answers(network: Network, paths: Iterable[str], top: int) -> Iterator[Row]:
         outputs = network.runner.run(np.stack(good).astype(np.float32)) if good else {}
         found = iter(network.objective.answer(outputs, network.classes, top, network.threshold) if good else ())
         yield from ((path, one if isinstance(one, str) else next(found)) for path, one in zip(batch, loaded, strict=True))
-
-
-def write_text(rows: Iterable[Row], file: TextIO) -> None:
-    """A line a picture for people: the path, and the labels with their percentages, or the reason."""
-    for path, answer in rows:
-        file.write(f"{path}: {answer if isinstance(answer, str) else _told(answer)}\n")
-
-
-def _told(answer: Answer) -> str:
-    labels = "  ".join(f"{one.label} {one.probability:.1%}" for one in answer.labels)
-    return f"none of these (nearest: {labels})" if answer.none_of_these else labels
-
-
-def write_json(rows: Iterable[Row], file: TextIO) -> None:
-    """An object a line: the path, with labels or an error."""
-    for path, answer in rows:
-        values = {"error": answer} if isinstance(answer, str) else answer.to_json()
-        file.write(json.dumps({"path": path, **values}, ensure_ascii=False) + "\n")
-
-
-def write_csv(rows: Iterable[Row], file: TextIO, top: int) -> None:
-    """A line a picture: path, label, probability, label2, probability2, ..., none_of_these, error.
-
-    Open the file with newline="".
-    """
-    numbers = ["", *map(str, range(2, top + 1))]
-    writer = csv.writer(file)
-    columns = [f"{column}{number}" for number in numbers for column in ("label", "probability")]
-    writer.writerow(["path", *columns, "none_of_these", "error"])
-    for path, answer in rows:
-        if isinstance(answer, str):
-            writer.writerow([path, *[""] * (2 * top + 1), answer])
-            continue
-        cells: list[Any] = [cell for label in answer.labels for cell in (label.label, label.probability)]
-        writer.writerow([path, *cells, *[""] * (2 * top - len(cells)), str(answer.none_of_these).lower(), ""])
 
 
 def _is_picture(file: Path) -> bool:
@@ -186,7 +154,7 @@ def _open_file(path: Path) -> Network:
         threshold = float(json.loads(notes.get("threshold", "0")))
     except (ValueError, TypeError):
         raise UserError(f"{path} says of its labels or threshold what is no JSON; it is none that this program exports") from None
-    if len(classes) != len(numbers):
+    if objective in WITH_CLASSES and len(classes) != len(numbers):
         raise UserError(f"{path} has {len(classes)} labels for {len(numbers)} probabilities; export it again")
     return Network(runner, OBJECTIVES[objective], classes, threshold)
 
@@ -196,9 +164,10 @@ def _released(runner: Runner, release: Release) -> Network:
 
 
 def _numbers(runner: Runner, objective: str, path: Path) -> tuple[str, ...]:
-    """Names for the classes of a file that has none: their numbers."""
+    """Names for the classes of a file that has none: their numbers, as many as its outputs tell apart."""
     outputs = runner.run(np.zeros((1, *runner.input_shape), np.float32))
-    wanted = OBJECTIVES[objective].outputs[0]
-    if wanted not in outputs:
-        raise UserError(f"{path} has the outputs {', '.join(outputs)}; {objective} needs {wanted}, as this program exports it")
-    return tuple(map(str, range(outputs[wanted].shape[-1])))
+    wanted = OBJECTIVES[objective].outputs
+    if not set(wanted) <= set(outputs):
+        needed = ", ".join(wanted)
+        raise UserError(f"{path} has the outputs {', '.join(outputs)}; {objective} needs {needed}, as this program exports it")
+    return tuple(map(str, range(outputs[wanted[0]].shape[-1] if objective in WITH_CLASSES else MOST_CLASSES)))

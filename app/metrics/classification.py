@@ -1,4 +1,4 @@
-"""How good finished outputs are. numpy only: the same figures for a Keras model, a TFLite file and a served release."""
+"""How good probabilities of classes are. numpy only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ RIGHT_KEPT = 0.99  # of the pictures answered rightly, that a threshold keeps
 HIGHEST = 0.99  # of thresholds: a file of integers knows steps of 1/256, and no probability nearer to 1 than one of them
 
 
-def classification(
-    outputs: dict[str, np.ndarray[Any, Any]], labels: np.ndarray[Any, Any], classes: Sequence[str]
-) -> dict[str, Any]:
+def measure(outputs: dict[str, np.ndarray[Any, Any]], labels: np.ndarray[Any, Any], classes: Sequence[str]) -> dict[str, Any]:
     """Accuracy, top-5 accuracy, loss, calibration error, and precision, recall and F1 of each class.
 
     Shapes: probabilities [N, classes], labels int [N].
@@ -92,9 +90,10 @@ def threshold(outputs: dict[str, np.ndarray[Any, Any]], labels: np.ndarray[Any, 
     }
 
 
-def agreement(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
-    """Share of pictures on which two sets of probabilities have the same likeliest class."""
-    return round(float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()), 6)
+def agreement(ours: dict[str, np.ndarray[Any, Any]], theirs: dict[str, np.ndarray[Any, Any]]) -> float:
+    """Share of pictures on which two sets of outputs have the same likeliest class."""
+    first, second = (outputs["probabilities"].argmax(axis=1) for outputs in (ours, theirs))
+    return round(float((first == second).mean()), 6)
 
 
 def _share(which: np.ndarray[Any, Any]) -> float:

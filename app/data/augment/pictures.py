@@ -1,21 +1,18 @@
-"""Augmentation: every picture of a batch changed in its own way, in vectorised numpy, decided by the generator alone.
+"""Operations on pictures of one class each, and those on colours, which suit boxes and masks as well.
 
 An operation takes pictures float32 [B, H, W, C] in 0..255, soft targets float32 [B, classes] and a generator, and
-gives new pictures and targets. A policy is a sequence of operations; `--augment` joins policies and operations by +.
+gives new pictures and targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 
+from app.data.augment import geometry
 from app.data.spec import Array
-from app.errors import UserError, unknown
 
-Operation = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
-CHUNK = 32  # pictures interpolated at once: what fits into the processor's cache is five times as fast
 COLOUR_PICTURES, COLOUR_SIDE = 1000, 32  # how many, and of about how many pixels, the axes of colours are found from
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
@@ -37,8 +34,7 @@ def shift(
 
 def flip(images: Array, targets: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Mirrors half of the pictures, left to right."""
-    mirrored = rng.random(len(images)) < 0.5
-    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images), targets
+    return geometry.mirror(images, rng.random(len(images)) < 0.5, axis=2), targets
 
 
 def affine(
@@ -61,47 +57,11 @@ def affine(
     angle = np.deg2rad(rng.uniform(-degrees, degrees, batch))
     stretch = 1 + rng.uniform(-scale, scale, (2, batch))
     slant = rng.uniform(-shear, shear, batch)
-    moved = rng.uniform(-share, share, (batch, 2, 1)) * [[height], [width]]
+    moved = rng.uniform(-share, share, (batch, 2)) * [height, width]
     cos, sin = np.cos(angle), np.sin(angle)
     # Where each pixel of the result comes from: rotation after shear, each axis scaled, around the centre.
-    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]], np.float32) / stretch[:, None].astype(np.float32)
-    rows, columns = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
-    grid = np.stack([rows.ravel(), columns.ravel()]).astype(np.float32)
-    centre = np.array([[(height - 1) / 2], [(width - 1) / 2]])
-    places = back.transpose(2, 0, 1) @ grid + (centre + moved).astype(np.float32)
-    parts = [_sampled(images[i : i + CHUNK], places[i : i + CHUNK]) for i in range(0, batch, CHUNK)]
-    return np.concatenate(parts).reshape(images.shape), targets
-
-
-def _sampled(images: Array, places: Array) -> Array:
-    """Bilinear values at fractional rows and columns, 0 outside. Shapes: [B, H, W, C], [B, 2, P] -> [B, P, C].
-
-    Works in place on flat indices: it is the most expensive step of a batch.
-    """
-    batch, height, width, channels = images.shape
-    padded = np.zeros(
-        (batch, height + 3, width + 3, channels), np.float32
-    )  # black around; there is a next pixel for the last, too
-    padded[:, 1:-2, 1:-2] = images
-    pixels = padded.reshape(-1) if channels == 1 else padded.reshape(-1, channels)
-    rows, columns = (np.clip(places[:, axis] + 1, 0, side + 1) for axis, side in ((0, height), (1, width)))
-    top, left = np.floor(rows), np.floor(columns)
-    down, across = ((part if channels == 1 else part[..., None]) for part in (rows - top, columns - left))
-    corner = (top * (width + 3) + left).astype(np.int32) + np.arange(batch, dtype=np.int32)[:, None] * (
-        (height + 3) * (width + 3)
-    )
-    upper, upper_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
-    corner += width + 3
-    lower, lower_right = pixels.take(corner, axis=0), pixels.take(corner + 1, axis=0)
-    for left_value, right_value in ((upper, upper_right), (lower, lower_right)):
-        right_value -= left_value
-        right_value *= across
-        left_value += right_value
-    lower -= upper
-    lower *= down
-    upper += lower
-    sampled: Array = upper
-    return sampled
+    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]]) / stretch[:, None]
+    return geometry.place(images, back.transpose(2, 0, 1), moved), targets
 
 
 def zoom(
@@ -121,15 +81,17 @@ def zoom(
     Source: Simonyan and Zisserman 2014, section 3.1 (224 pixels of 256 to 512); Krizhevsky et al. 2012, section 4.1 (of 256).
     """
     batch, height, width, channels = images.shape
-    rows, columns = side or height, side or width
     factor = rng.uniform(smallest, largest, (batch, 1))
-    window = np.array([[height], [width]]) / factor[:, None]  # in pixels of what is stored
-    corner = rng.random((batch, 2, 1)) * ([[height], [width]] - window)
-    grid = np.stack(np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"))
-    places = (corner + window * grid.reshape(1, 2, -1) - 0.5).astype(np.float32)
-    places = places.clip(0, np.array([[height - 1], [width - 1]], np.float32))
-    parts = [_sampled(images[i : i + CHUNK], places[i : i + CHUNK]) for i in range(0, batch, CHUNK)]
-    return np.concatenate(parts).reshape(batch, rows, columns, channels), targets
+    corner = rng.random((batch, 2, 1))
+
+    def places(axis: int, stored: int, pixels: int) -> Array:
+        window = stored / factor  # in pixels of what is stored
+        first = corner[:, axis] * (stored - window) - 0.5
+        found: Array = (first + window * (np.arange(pixels) + 0.5) / pixels).clip(0, stored - 1).astype(np.float32)
+        return found
+
+    rows, columns = places(0, height, side or height), places(1, width, side or width)
+    return geometry.stretch(images, rows, columns, np.zeros((batch, channels), np.float32)), targets
 
 
 def pca_colour(
@@ -231,57 +193,3 @@ def _squares(shape: Sequence[int], share: Array, rng: np.random.Generator) -> Ar
 def _blended(targets: Array, other: Array, share: Array) -> Array:
     mixed: Array = targets * share[:, None] + targets[other] * (1 - share[:, None])
     return mixed.astype(np.float32)
-
-
-OPERATIONS: dict[str, Operation] = {
-    "shift": shift,
-    "flip": flip,
-    "affine": affine,
-    "scales": partial(zoom, smallest=256 / 224, largest=512 / 224),
-    "window": partial(zoom, smallest=256 / 224, largest=256 / 224),
-    "colour": colour,
-    "pca_colour": pca_colour,
-    "cutout": cutout,
-    "mixup": mixup,
-    "cutmix": cutmix,
-}
-POLICIES: dict[str, tuple[Operation, ...]] = {
-    "none": (),
-    "digits": (affine,),
-    "crop": (partial(shift, share=0.125, mode="constant"),),
-    "photos": (partial(affine, degrees=10.0, scale=0.2, shear=0.1, share=0.1), flip, colour),
-    "strong": (partial(affine, degrees=15.0, scale=0.3, shear=0.2, share=0.15), flip, colour, cutout, mixup),
-}
-
-
-def find_policy(text: str) -> tuple[Operation, ...]:
-    """The operations of `crop+flip+cutout`: policies and operations in the order given.
-
-    Raises:
-        UserError: a part has no such name.
-    """
-    known = POLICIES | {name: (operation,) for name, operation in OPERATIONS.items()}
-    found: tuple[Operation, ...] = ()
-    for name in text.split("+"):
-        if name not in known:
-            raise unknown("augmentation", name, known)
-        found += known[name]
-    if sum(isinstance(operation, partial) and operation.func is zoom for operation in found) > 1:
-        raise UserError(f"--augment {text} cuts two windows, one out of the other; name one of scales and window")
-    return found
-
-
-def enlargement(policy: Sequence[Operation]) -> float:
-    """How many times the network's side the pictures have to be stored at, so that no window of them is blurred."""
-    return max((op.keywords["largest"] for op in policy if isinstance(op, partial) and op.func is zoom), default=1.0)
-
-
-def fitted(policy: Sequence[Operation], images: Array, side: int) -> tuple[Operation, ...]:
-    """The operations for these training pictures and a network of that side."""
-
-    def fit(operation: Operation) -> Operation:
-        if isinstance(operation, partial) and operation.func is zoom:
-            return partial(operation, side=side)
-        return partial(operation, axes=colour_axes(images)) if operation is pca_colour else operation
-
-    return tuple(fit(operation) for operation in policy)

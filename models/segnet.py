@@ -1,0 +1,104 @@
+"""SegNet, at the paper's size and narrower."""
+
+from functools import partial
+from typing import Any
+
+from models import layers
+from models.blocks import Normalisation, centred, scaled
+from models.lazy import keras
+from models.segmentation import vgg_blocks, vgg_unit, with_margin, without_margin
+from models.spec import ModelSpec, Recipe, Shape
+from models.vgg import MAPS, D
+
+BLOCKS = 5  # poolings of the encoder
+
+
+def segnet(
+    base: float,
+    input_shape: Shape,
+    classes: int,
+    *,
+    width: float = 1.0,
+    normalisation: Normalisation = "batch",
+) -> Any:
+    """The convolutions of VGG-16, and their mirror image, which puts each value where the encoder had its maximum.
+
+    Convolutions keep their biases under batch normalisation, as published weights do, so that those of `vgg_d` fit. Where
+    the paper takes local contrast normalisation of the pictures, the mean of ImageNet's colours is taken off. Sides that 32
+    does not divide get a margin inside.
+
+    Args:
+        base, width: every number of maps is multiplied by both.
+        normalisation: "batch" follows every convolution but the last.
+    Shapes: [B, H, W, C] -> [B, H, W, classes]; at 360x480: block1 384x480x64, block5 24x30x512, its pooling 12x15x512.
+    Source: Badrinarayanan, Kendall, Cipolla 2015, figure 2 and section 3.
+    """
+    image, x = centred(input_shape)
+    x = with_margin(x, 2**BLOCKS)
+    places = []
+
+    def pool(x: Any, name: str) -> Any:
+        x, place = layers.PositionalMaxPooling2D(name=name)(x)
+        places.append(place)
+        return x
+
+    x = vgg_blocks(x, base * width, normalisation, pool)[-1]
+    for block in range(BLOCKS, 0, -1):
+        x = layers.MaxUnpooling2D(name=f"block{block}_unpool")([x, places.pop()])
+        for number in range(len(D[block - 1]), 0, -1):
+            if block == number == 1:
+                break
+            maps = MAPS[block - 1] if number > 1 else MAPS[block - 2]
+            x = vgg_unit(x, scaled(maps, base * width), f"block{block}_deconv{number}", normalisation)
+    x = without_margin(x, input_shape)
+    return keras.Model(image, keras.layers.Conv2D(classes, 3, padding="same", name="logits")(x), name="segnet")
+
+
+PAPER = "Badrinarayanan, Kendall, Cipolla: SegNet: a deep convolutional encoder-decoder architecture. arXiv:1511.00561 (TPAMI 2017)"
+
+FOLDER = Recipe(
+    epochs=60,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup=1.0,
+    clip_norm=1.0,
+    loss="cross_entropy_dice",
+    image_size=256,
+    augment="masks",
+    clean_epochs=0.1,
+    ema=0.98,
+)
+SCENES = Recipe(
+    epochs=12, batch_size=16, learning_rate=3e-3, loss="cross_entropy_dice", image_size=64, augment="scenes", ema=0.98
+)
+SMALL = 1 / 4
+
+# Encoder: VGG-16's convolutions. Decoder: the same kernels, but 64x11 where 3x64 were, and biases of its own. Normalisation:
+# a scale and an offset for every map but the logits'.
+KERNELS, BIASES = 14_710_464, 4_224
+DECODER = KERNELS - 9 * 3 * 64 + 9 * 64 * 11 + 3_712 + 11
+NORMALISED = BIASES + 3_712
+
+SPECS = [
+    ModelSpec(
+        name=name,
+        title=title,
+        year=2015,
+        paper=PAPER,
+        build=build,
+        input_shape=(360, 480, 3),
+        classes=11,
+        min_size=16,  # with their margin 32: the last pooling has a pixel of them
+        objective="segmentation",
+        targets="masks",
+        losses=("cross_entropy", "focal", "dice", "cross_entropy_dice"),
+        parameters=parameters,
+        fixed_parameters=statistics,
+        macs=macs,
+        recipes={"*": FOLDER, "scenes": SCENES},
+    )
+    for name, title, build, parameters, statistics, macs in (
+        ("segnet", "SegNet", partial(segnet, 1), KERNELS + BIASES + DECODER + 2 * NORMALISED, 2 * NORMALISED, 113_527_111_680),
+        ("segnet_small", "SegNet of a quarter of the maps", partial(segnet, SMALL), 1_846_571, 3_968, 7_360_450_560),
+    )
+]
