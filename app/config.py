@@ -159,7 +159,8 @@ def check(config: TrainConfig) -> None:
             raise UserError(f"{name} {value} is too large; the largest is {high}")
         kind = setting_types()[field.name]
         if get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(f"{name} takes {', '.join(get_args(kind))}; not '{value}'")
+            accepted = config.spec.losses if name == "--loss" else get_args(kind)
+            raise UserError(f"{name} takes {', '.join(accepted)}; not '{value}'")
     spec = config.spec
     if config.loss not in spec.losses:
         raise UserError(f"--loss {config.loss} does not fit {spec.name}; it takes {', '.join(spec.losses)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.images import GREY
+from app.release import HEAD
 from models import layers
 from models.lazy import keras
 
@@ -109,6 +110,42 @@ def grey_front() -> Any:
     front.build((None, None, None, 3))
     front.set_weights([weights])
     return front
+
+
+def divided(network: Any) -> tuple[Any, Any]:
+    """A detector in two: what can be computed in integers, and the rest up to the finished outputs.
+
+    Coordinates and the choice between boxes do not survive in steps of 1/256. Nor do raw heads, whose values for places and
+    for classes would share one scale: the cut is before a last convolution that has no neighbourhood, which is cheap.
+
+    Shapes: `image` float32 [B, H, W, 3] in 0..255 -> `head0`, `head1`, ... of the network's own shapes; these -> `boxes`,
+        `classes`, `scores` and `count`.
+    Raises:
+        ValueError: the network chooses regions on its way.
+    """
+    network = main_path(network)
+    if any(isinstance(layer, layers.RegionProposals) for layer in network.layers):
+        raise ValueError("it chooses regions half way through, which integers cannot tell apart")
+    history = network.output._keras_history
+    raw = history.operation._inbound_nodes[history.node_index].input_tensors
+    lasts = [end._keras_history.operation if _is_pointwise(end) else None for end in raw]
+    ends = [end if last is None else last.input for end, last in zip(raw, lasts, strict=True)]
+    names = [f"{HEAD}{number}" for number in range(len(ends))]
+    height, width, channels = network.input_shape[1:]
+    image = keras.Input((height, width, 3), name=INPUT, dtype="float32")
+    found = keras.Model(network.input, ends)(image if channels == 3 else grey_front()(image), training=False)
+    body = keras.Model(image, dict(zip(names, found, strict=True)), name=network.name)
+    taken = [keras.Input(end.shape[1:], name=name, dtype="float32") for name, end in zip(names, ends, strict=True)]
+    maps = [each if last is None else last(each) for each, last in zip(taken, lasts, strict=True)]
+    predictions = predictions_layer(network)(maps if len(maps) > 1 else maps[0])
+    tail = keras.Model(dict(zip(names, taken, strict=True)), _boxes(predictions, network), name=f"{network.name}_tail")
+    return body, tail
+
+
+def _is_pointwise(tensor: Any) -> bool:
+    """Whether a convolution of single places gave it."""
+    layer = tensor._keras_history.operation
+    return isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)
 
 
 def predictions_layer(network: Any) -> Any:

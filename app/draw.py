@@ -13,18 +13,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.answers import Box
 from app.images import resize_mask
+from app.metrics.segmentation import BACKGROUND, VOID
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
-VOID, BACKGROUND = 255, "background"  # pixels of no class, and the class that is not painted
 LEAST = 480  # pixels of the longer side, to which smaller pictures are enlarged by a whole factor: text needs room
 TEXT = 1 / 36  # of the longer side: height of letters
 SMALLEST = 11  # pixels of letters
 TURN = 0.618034  # of the circle of hues, from one class to the next: no two among many come close
 SHADES = ((0.85, 0.95), (0.6, 1.0), (0.95, 0.7))  # saturation and brightness, in turn
-PAINT = 0.5  # share of the colour in a painted pixel
+PAINT = 0.6  # share of the colour in a painted pixel
 STRIP = (255, 255, 255)
 INK: Colour = (20, 20, 20)
 
@@ -82,7 +82,7 @@ def draw_boxes(picture: Array, boxes: Sequence[Box], *, scores: bool = True, lea
 def draw_mask(picture: Array, numbers: Array, classes: Sequence[str], *, least: int = LEAST) -> Array:
     """The picture painted with the colours of its pixels' classes, with a line around each area.
 
-    The class `background` is left as it is, void pixels are darkened.
+    The class called `background` is left as it is, void pixels are darkened.
 
     Shapes: uint8 [H, W, C], uint8 [h, w] -> uint8 [H * k, W * k, 3].
     """
@@ -95,7 +95,7 @@ def draw_mask(picture: Array, numbers: Array, classes: Sequence[str], *, least: 
     shares[[number for number, name in enumerate(classes) if name == BACKGROUND]] = 0
     share = shares[numbers][..., None]
     painted = large * (1 - share) + palette[numbers] * share
-    edge = _edges(numbers, max(1, max(height, width) // 300)) & (share[..., 0] > 0)
+    edge = _edges(numbers, max(1, max(height, width) // 160)) & (share[..., 0] > 0)
     painted[edge] = palette[numbers[edge]]
     return painted.round().astype(np.uint8)
 
@@ -131,8 +131,10 @@ def with_legend(picture: Array, labels: Sequence[tuple[str, int | None]], *, tex
 def legible(words: str, otherwise: str = "") -> str:
     """The words on one line as the font can write them: without accents, and `otherwise`, or ? for each letter it lacks."""
     plain = unicodedata.normalize("NFKD", " ".join(words.split()))
-    letters = [letter if _has(letter) else "?" for letter in plain if not unicodedata.combining(letter)]
-    return otherwise if otherwise and ("?" in letters and "?" not in plain or not letters) else "".join(letters)
+    letters = [letter for letter in plain if not unicodedata.combining(letter)]
+    if otherwise and not (letters and all(map(_has, letters))):
+        return otherwise
+    return "".join(letter if _has(letter) else "?" for letter in letters)
 
 
 def shortened(words: str, font: Any, width: int) -> str:

@@ -17,6 +17,7 @@ MANIFEST = "release.json"
 LABELS = "labels.txt"
 WITHDRAWN = "withdrawn"  # beside the versions: what was rolled back
 AGAIN = "export it again"
+HEAD = "head"  # what a detector that was cut in two gives from one file to the other, with its number
 LARGEST_BATCH = 64  # pictures that a server takes in one request
 
 
@@ -33,6 +34,9 @@ class Artifact:
         agreement: share of pictures with the answer that Keras gives.
         max_difference: largest difference of an output from Keras's.
         latency_ms: median of single pictures, on the machine that exported.
+        tail: of a detector that was cut in two, the file with its second half; `bytes` and figures are of both. Empty: it is
+            whole.
+        tail_sha256: of that file.
     """
 
     path: str
@@ -48,6 +52,8 @@ class Artifact:
     agreement: float
     max_difference: float
     latency_ms: float
+    tail: str = ""
+    tail_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +213,8 @@ def check_artifact(release: Release, artifact: Artifact) -> None:
     Raises:
         UserError: it is missing, altered, or too much.
     """
+    if artifact.tail:
+        _check_file(release, artifact.tail, artifact.tail_sha256)
     if isinstance(artifact.sha256, str):
         _check_file(release, artifact.path, artifact.sha256)
         return
@@ -229,6 +237,16 @@ def check_extras(release: Release) -> None:
         raise UserError(f"{labels} is missing; {AGAIN}")
     if labels.read_text(encoding="utf-8") != labels_text(release.classes):
         raise UserError(f"{labels} does not hold the classes of {MANIFEST}; {AGAIN}")
+
+
+def is_body(outputs: Iterable[str]) -> bool:
+    """Whether outputs by these names are not finished, so that a second file has to go on from them."""
+    return all(name.startswith(HEAD) for name in outputs)
+
+
+def tail_of(path: Path) -> Path:
+    """Where the second file of a detector that was cut in two lies."""
+    return path.with_name(f"{path.stem}-tail{path.suffix}")
 
 
 def labels_text(classes: Iterable[str]) -> str:

@@ -86,7 +86,8 @@ FOLDER = Recipe(
     ema=0.98,
 )
 SCENES = replace(FOLDER, epochs=12, batch_size=16, image_size=64, augment="scenes")
-SMALL, QUICK = 1 / 8, {"learning_rate": 3e-3, "warmup": 0.5, "clip_norm": 0.0, "dropout": 0.2}
+SMALL = 1 / 8
+QUICK: dict[str, Any] = {"learning_rate": 3e-3, "warmup": 0.5, "clip_norm": 0.0, "dropout": 0.2}
 
 # VGG-16's convolutions, fc6 and fc7, and the scores of 4,096 maps; then what a pooling adds: its scores, and a kernel.
 FCN32S_PARAMETERS = 14_714_688 + 102_764_544 + 16_781_312 + 4_097 * 21

@@ -168,3 +168,57 @@ def _through(stack: list[Any], x: Any) -> Any:
     for layer in stack:
         x = layer(x)
     return x
+
+
+PAPER = (
+    "Sermanet, Eigen, Zhang, Mathieu, Fergus, LeCun: OverFeat: Integrated recognition, localization and detection using "
+    "convolutional networks. ICLR 2014 (arXiv:1312.6229)"
+)
+# Section 3.2.
+PHOTOS = Recipe(
+    loss="overfeat",
+    epochs=80,
+    batch_size=32,
+    optimizer="momentum",
+    learning_rate=5e-3,
+    schedule="step",
+    weight_decay=1e-5,
+    clip_norm=10.0,
+    augment="flip",
+)
+SMALL_PHOTOS = Recipe(
+    loss="overfeat",
+    epochs=60,
+    batch_size=16,
+    image_size=128,
+    learning_rate=3e-3,
+    clip_norm=10.0,
+    augment="boxes",
+    clean_epochs=0.2,
+    options={"scales": "5,4,3,2.25,1.7,1.3,1"},
+)
+SCENES = Recipe(loss="overfeat", epochs=16, batch_size=16, image_size=128, learning_rate=4e-3, clip_norm=10.0, ema=0.99)
+
+SPECS = [
+    ModelSpec(
+        name=name,
+        title=title,
+        year=2013,
+        paper=PAPER,
+        build=partial(overfeat, form),
+        input_shape=input_shape,
+        classes=classes,
+        min_size=16,
+        parameters=parameters,
+        fixed_parameters=fixed,
+        macs=macs,
+        objective="detection",
+        targets="overfeat",
+        losses=("overfeat",),
+        recipes={"*": photos, "scenes": SCENES},
+    )
+    for name, title, form, input_shape, classes, photos, parameters, fixed, macs in (
+        ("overfeat", "OverFeat, the fast network", FAST, (231, 231, 3), 1000, PHOTOS, 301_123_437, 0, 86_877_808_256),
+        ("overfeat_small", "OverFeat for small pictures", SMALL, (128, 128, 3), 10, SMALL_PHOTOS, 94_975, 960, 189_924_416),
+    )
+]

@@ -54,7 +54,7 @@ def segnet(
     return keras.Model(image, keras.layers.Conv2D(classes, 3, padding="same", name="logits")(x), name="segnet")
 
 
-PAPER = "Badrinarayanan, Kendall, Cipolla: SegNet: a deep convolutional encoder-decoder architecture. arXiv:1511.00561 (TPAMI 2017)"
+PAPER = "Badrinarayanan, Kendall, Cipolla: SegNet: a deep convolutional encoder-decoder architecture. arXiv:1511.00561 (2015)"
 
 FOLDER = Recipe(
     epochs=60,

@@ -174,9 +174,9 @@ SPECS = [
         recipes={"*": GENERAL, "scenes": SCENES},
     )
     for name, title, depth, width, parameters, fixed, macs in (
-        ("yolo_v5_tiny", "YOLOv5 at half the width of n", 0.33, 0.125, 499_981, 4_752, 0),
-        ("yolo_v5n", "YOLOv5n", 0.33, 0.25, 1_872_157, 9_504, 0),
-        ("yolo_v5s", "YOLOv5s", 0.33, 0.5, 7_235_389, 19_008, 0),
-        ("yolo_v5m", "YOLOv5m", 0.67, 0.75, 21_190_557, 36_768, 0),
+        ("yolo_v5_tiny", "YOLOv5 at half the width of n", 0.33, 0.125, 499_981, 4_752, 648_448_000),
+        ("yolo_v5n", "YOLOv5n", 0.33, 0.25, 1_872_157, 9_504, 2_234_060_800),
+        ("yolo_v5s", "YOLOv5s", 0.33, 0.5, 7_235_389, 19_008, 8_216_780_800),
+        ("yolo_v5m", "YOLOv5m", 0.67, 0.75, 21_190_557, 36_768, 24_436_224_000),
     )
 ]

@@ -25,7 +25,7 @@ def test_every_flag_has_a_help_and_a_type_that_text_can_have(field):
 @pytest.mark.parametrize(("model", "data"), RECIPES)
 def test_every_recipe_passes_the_checks(model, data):
     config = make_config(model, "anything" if data == "*" else data, {})
-    find_policy(config.augment)
+    find_policy(config.augment, config.spec.objective)
     assert config.spec.targets in ENCODERS
     assert "dropout" not in config.options, "dropout is a setting of the recipe"
     assert set(config.options) <= set(config.spec.options)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from app.runners import FORMATS, Outputs, Runner, picture_shape
+from app.release import is_body, tail_of
+from app.runners import FORMATS, Outputs, Runner
 
 Array = np.ndarray[Any, Any]
 
@@ -71,50 +72,47 @@ def _plain(runner: Runner) -> Session:
 
 
 def _litert(path: Path, threads: int) -> Session:
-    from ai_edge_litert.interpreter import Interpreter
+    from app.runners.litert import LiteRtRunner
 
-    from app.runners.litert import quantised, real_numbers
-
-    signature = Interpreter(str(path), num_threads=threads).get_signature_runner()
-    [(name, image)] = signature.get_input_details().items()
-    outputs = signature.get_output_details()
-    return Session(
-        picture_shape([int(side) for side in image["shape"]], path),
-        lambda images: quantised(images, image),
-        lambda stored: signature(**{name: stored}),
-        lambda answers: {key: real_numbers(values, outputs[key]) for key, values in answers.items()},
-    )
+    runner = LiteRtRunner(path, threads)
+    return Session(runner.input_shape, runner.store, runner.answer, runner.read)
 
 
 def _compiled(path: Path, threads: int) -> Session:
+    from app.runners.litert import LiteRtRunner, signature_of
+
+    runner = LiteRtRunner(path)  # knows scales, which the compiled one does not tell
+    first = _compile(path, signature_of(path), threads)
+    if not is_body(signature_of(path).get_output_details()):
+        return Session(runner.input_shape, runner.store, lambda stored: first({runner.input_name: stored}), runner.read)
+    second = _compile(tail_of(path), signature_of(tail_of(path)), threads)
+    return Session(runner.input_shape, runner.store, lambda stored: second(first({runner.input_name: stored})), runner.read)
+
+
+def _compile(path: Path, signature: Any, threads: int) -> Callable[[Outputs], Outputs]:
+    """What runs a file: tensors by name in and out, as they are stored.
+
+    Args:
+        signature: the same file's in the interpreter, which tells shapes and types.
+    """
     from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
-    from ai_edge_litert.interpreter import Interpreter
 
-    from app.runners.litert import quantised, real_numbers
-
-    signature = Interpreter(str(path)).get_signature_runner()  # asked for scales, which the compiled one does not tell
-    [(_, image)] = signature.get_input_details().items()
     outputs = signature.get_output_details()
     compiled = CompiledModel.from_file(str(path), options=Options(cpu_options=CpuOptions(num_threads=threads)))
     (key,) = compiled.get_signature_list()
     taken = {name: compiled.create_input_buffer_by_name(key, name) for name in signature.get_input_details()}
     given = {name: compiled.create_output_buffer_by_name(key, name) for name in outputs}
-    (entry,) = taken.values()
 
-    def answer(stored: Array) -> Outputs:
-        entry.write(stored)
+    def answer(tensors: Outputs) -> Outputs:
+        for name, values in tensors.items():
+            taken[name].write(values)
         compiled.run_by_name(key, taken, given)
         return {
             name: buffer.read(int(np.prod(outputs[name]["shape"])), outputs[name]["dtype"]).reshape(outputs[name]["shape"])
             for name, buffer in given.items()
         }
 
-    return Session(
-        picture_shape([int(side) for side in image["shape"]], path),
-        lambda images: quantised(images, image),
-        answer,
-        lambda answers: {name: real_numbers(values, outputs[name]) for name, values in answers.items()},
-    )
+    return answer
 
 
 ENGINES = {

@@ -50,10 +50,12 @@ def presence(labels: Array) -> Array:
     Shapes: int [N], boxes [N, M, 6] or masks uint8 [N, H, W] -> bool [N, classes].
     """
     if labels.ndim == 1:
-        return labels[:, None] == np.arange(labels.max(initial=-1) + 1)
+        same: Array = labels[:, None] == np.arange(labels.max(initial=-1) + 1)
+        return same
     if labels.dtype == np.uint8:
         counts = np.stack([np.bincount(mask.ravel(), minlength=VOID + 1)[:VOID] for mask in labels])
-        return counts[:, : 1 + np.flatnonzero(counts.any(axis=0)).max(initial=-1)] > 0
+        seen: Array = counts[:, : 1 + np.flatnonzero(counts.any(axis=0)).max(initial=-1)] > 0
+        return seen
     classes = np.where(labels[..., 5] > 0, -1, labels[..., 4])
     there: Array = (classes[..., None] == np.arange(int(classes.max(initial=-1)) + 1)).any(axis=1)
     return there

@@ -13,7 +13,8 @@ import numpy as np
 
 from app.deploy import INPUT
 from app.errors import UserError
-from app.export.bounds import ANSWERS, DIFFERENCE
+from app.export.bounds import ANSWERS, CONTINUOUS, COUNTED, DIFFERENCE, SAME_ANSWERS
+from app.export.contract import NOTHING, check_outputs
 from app.export.graph import Variant
 from app.images import with_channels
 from app.objectives import Objective
@@ -24,10 +25,9 @@ WARM_UPS, TIMED_RUNS = 3, 30
 BYTES_A_WEIGHT = {"fp32": 4, "fp16": 2, "dynamic": 1, "int8": 1}
 OVERHEAD_BYTES = 64 * 1024  # of any file, for its graph
 OPERATION_BYTES = 1024  # of every operation, for its name, shape and scales; an unrolled loop has over a thousand
-NOTHING = "; nothing was released"
 VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 PIXELS = {"float32": (0.0, 0), "uint8": (1.0, 0), "int8": (1.0, -128)}  # scale and zero point of an input of 0..255
-SUM_ERROR = 1e-2  # of probabilities, from 1
+FLOATS_BYTES = 2**26  # of outputs that are compared value by value: masks of all pictures would fill the memory
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Trial:
 
     Args:
         pictures, labels: the run's held-out ones.
-        reference: what Keras answers to these pictures.
+        reference: what Keras answers to these pictures, as far as the objective keeps it.
+        exact: all that it answers to the first of them.
         weights: parameters of the inference model.
         operations: of its graph.
         bounds: by precision.
@@ -50,6 +51,7 @@ class Trial:
     weights: int
     operations: int
     bounds: dict[str, float]
+    exact: Outputs
 
     @property
     def metric(self) -> float:
@@ -71,8 +73,10 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         check_operators(path)
     check_size(trial, variant, path)
     runner = open_file(path, variant.format)
-    check_names(trial, variant, runner, run_pictures(runner, trial.pictures[:1]))
-    outputs = run_pictures(runner, trial.pictures)
+    tail: Path | None = getattr(runner, "tail", None)
+    if tail:
+        check_operators(tail)
+    outputs, exact = answers(runner, trial.pictures, trial.objective)
     artifact = Artifact(
         path=variant.path,
         format=variant.format,
@@ -82,14 +86,36 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
         channels="RGB" if runner.input_shape[2] == 3 else "grey",
         quantisation="",  # the converter knows
         sha256=hashes(path),
-        bytes=size(path),
+        bytes=size(path) + (size(tail) if tail else 0),
         metric=trial.measure(outputs),
         agreement=trial.objective.agreement(outputs, trial.reference),
-        max_difference=largest_difference(outputs, trial.reference),
+        max_difference=largest_difference(exact, trial.exact),
         latency_ms=latency_ms(runner, trial.pictures[0]),
+        tail=tail.name if tail else "",
+        tail_sha256=str(hashes(tail)) if tail else "",
     )
     check_bounds(trial, artifact)
     return artifact
+
+
+def answers(runner: Runner, pictures: np.ndarray[Any, Any], objective: Objective) -> tuple[Outputs, Outputs]:
+    """What a network answers to pictures as far as the objective keeps it, and all that it answers to the first of them.
+
+    What is no number anywhere is no number in the first answer of what is kept whole.
+    """
+    whole: list[Outputs] = []
+    finite = True
+
+    def kept(outputs: Outputs) -> Outputs:
+        nonlocal finite
+        finite = finite and all(np.isfinite(values).all() for values in outputs.values())
+        if sum(values.nbytes for part in whole for values in part.values()) < FLOATS_BYTES:
+            whole.append({name: np.array(values) for name, values in outputs.items()})
+        return objective.kept(outputs)
+
+    found = run_pictures(runner, pictures, kept)
+    exact = {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
+    return found, exact if finite else {name: np.full_like(values, np.nan) for name, values in exact.items()}
 
 
 def check_bounds(trial: Trial, artifact: Artifact) -> None:
@@ -103,7 +129,7 @@ def check_bounds(trial: Trial, artifact: Artifact) -> None:
     # A difference that is not a number is no `>` of anything: ask for what must hold.
     if not np.isfinite(artifact.max_difference):
         raise UserError(f"{artifact.path} gives outputs that are no numbers{end}")
-    if artifact.precision in DIFFERENCE:
+    if artifact.precision in DIFFERENCE and trial.objective.name in CONTINUOUS:
         if not artifact.max_difference <= bound:
             figure = f"{artifact.max_difference:.2g} from Keras; the bound for {artifact.precision} is {bound:g}"
             raise UserError(f"{artifact.path}: an output is {figure}{end}")
@@ -113,9 +139,16 @@ def check_bounds(trial: Trial, artifact: Artifact) -> None:
     if not lost <= bound + 1e-9:
         figure = f"loses {100 * lost:.2f} points of {trial.objective.metric} ({trial.metric:.4f} to {artifact.metric:.4f})"
         raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * bound:g}{end}")
-    if not 1 - artifact.agreement <= ANSWERS * bound + 1e-9:
-        figure = f"answers {100 * (1 - artifact.agreement):.2f}% of the pictures otherwise than Keras"
-        raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * ANSWERS * bound:g}%{end}")
+    changes = ANSWERS * bound
+    if artifact.precision in SAME_ANSWERS:
+        changes = 1 - SAME_ANSWERS[artifact.precision]
+        end = f"{NOTHING} (--variants can leave {artifact.path} out)"
+        if not -lost <= bound + 1e-9:
+            figure = f"gains {-100 * lost:.2f} points of {trial.objective.metric}, so it is another network"
+            raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * bound:g}{end}")
+    if not 1 - artifact.agreement <= changes + 1e-9:
+        figure = f"answers {100 * (1 - artifact.agreement):.2f}% of the {COUNTED[trial.objective.name]} otherwise than Keras"
+        raise UserError(f"{artifact.path} {figure}; the bound for {artifact.precision} is {100 * changes:g}%{end}")
 
 
 def check_size(trial: Trial, variant: Variant, path: Path) -> None:
@@ -178,19 +211,17 @@ def check_names(trial: Trial, variant: Variant, runner: Runner, outputs: Outputs
         raise UserError(f"{name} takes {kind} with scale and zero point {scale}; a picture's are {PIXELS.get(kind)}{NOTHING}")
     if set(outputs) != set(trial.objective.outputs):
         raise UserError(f"{name} has the outputs {sorted(outputs)}, not {sorted(trial.objective.outputs)}{NOTHING}")
-    probabilities = outputs[trial.objective.outputs[0]]
-    width = probabilities.shape[-1]
-    if width != len(trial.classes):
-        raise UserError(f"{name} gives {width} probabilities for {len(trial.classes)} classes{NOTHING}; train again")
-    # What is no number is told with the other differences. A file of integers rounds each class to a step of 1/256.
-    error = SUM_ERROR + (width / 512 if variant.precision == "int8" else 0)
-    if (np.abs(probabilities.sum(axis=-1) - 1) > error).any() or (probabilities < 0).any():
-        raise UserError(f"{name} gives probabilities that do not add up to 1; the softmax has to be inside{NOTHING}")
+    check_outputs(name, trial.objective.name, outputs, len(trial.classes), integers=variant.precision == "int8")
 
 
 def largest_difference(ours: Outputs, theirs: Outputs) -> float:
-    """The largest difference of any value in any output; not a number if one is not."""
-    return float(max(np.abs(ours[name] - theirs[name]).max() for name in theirs))
+    """The largest difference of any probability, or score of the box at the same place; not a number if one is not.
+
+    Boxes themselves are none of it: two that are as sure change places.
+    """
+    compared = ["scores"] if "scores" in theirs and "boxes" in theirs else list(theirs)
+    differences = [float(np.abs(ours[name] - theirs[name]).max()) for name in compared]
+    return max(differences) if np.isfinite(differences).all() else float("nan")
 
 
 def latency_ms(runner: Runner, picture: np.ndarray[Any, Any]) -> float:

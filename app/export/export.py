@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from app.config import TrainConfig
-from app.deploy import INPUT, inference_model
+from app.deploy import INPUT, inference_model, main_path
 from app.errors import UserError, unknown
 from app.export import samples
 from app.export.bounds import bounds_for
 from app.export.card import card
-from app.export.checks import Trial, examine
+from app.export.checks import Trial, answers, examine
 from app.export.converters import VARIANTS
 from app.export.graph import Graph, Notes, Variant, count_operations
 from app.export.place import publish, workplace
@@ -71,9 +71,9 @@ def export(
     calibration, heldout = _pictures(run)
     _require_tensorflow()
     with silenced():
-        network = run.network()
+        network = main_path(run.network())
         model, bare = (inference_model(network, run.objective.name, bare=bare) for bare in (False, True))
-        reference = run_pictures(KerasRunner(model), heldout["images"])
+        reference, exact = answers(KerasRunner(model), heldout["images"], run.objective)
     trial = Trial(
         pictures=heldout["images"],
         labels=heldout["labels"],
@@ -83,6 +83,7 @@ def export(
         weights=model.count_params(),
         operations=count_operations(model),
         bounds=bounds,
+        exact=exact,
     )
     contract, threshold = _input(model), run.metrics().get("threshold", {})
     notes = Notes(
@@ -99,10 +100,12 @@ def export(
         work = place / "work"
         work.mkdir()
         same = model.input_shape == bare.input_shape
-        graph = Graph(model, model if same else bare, calibration, notes, work)
+        graph = Graph(model, model if same else bare, calibration, notes, work, network)
         files, left_out = [], {}
         for row in rows:
             try:
+                if run.objective.name not in row.objectives:
+                    raise NotConverted(row, f"it is for {', '.join(row.objectives)}")
                 files.append(_make(graph, trial, row, place, say))
             except NotConverted as error:
                 if not row.optional or row.name in variants:
@@ -117,7 +120,7 @@ def export(
             objective=run.objective.name,
             classes=trial.classes,
             input=contract,
-            outputs=tuple({"name": key, "shape": ["batch", *value.shape[1:]]} for key, value in reference.items()),
+            outputs=tuple({"name": key, "shape": ["batch", *value.shape[1:]]} for key, value in exact.items()),
             files=tuple(files),
             extras={},
             metric=run.objective.metric,
@@ -282,7 +285,7 @@ def _write_extras(release: Release, trial: Trial) -> None:
     paths = samples.write_pictures(place, pictures)
     with silenced():
         outputs = {file.path: run_pictures(open_file(place / file.path, file.format), pictures) for file in release.files}
-    samples.write_answers(place, paths, [release.classes[label] for label in trial.labels[chosen]], outputs)
+    samples.write_answers(place, paths, trial.labels[chosen], release.classes, outputs)
     (place / CARD).write_text(card(release, paths[0]), encoding="utf-8")
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from app.deploy import INPUT
+from app.deploy import INPUT, divided
 from app.images import with_channels
+from app.objectives import OBJECTIVES
 from models.lazy import keras
 
 Pictures = Iterator[dict[str, np.ndarray[Any, Any]]]
@@ -48,6 +49,7 @@ class Graph:
         calibration: training pictures, uint8 [N, H, W, C].
         notes: what the files say of themselves.
         work: a folder for what is needed on the way.
+        network: what `model` was made of; a detector's is cut in two for integers.
     """
 
     model: Any
@@ -55,6 +57,7 @@ class Graph:
     calibration: np.ndarray[Any, Any]
     notes: Notes
     work: Path
+    network: Any = None
 
     @cached_property
     def saved_model(self) -> Path:
@@ -65,6 +68,16 @@ class Graph:
     def bare_saved_model(self) -> Path:
         """The bare graph for one picture."""
         return self.saved_model if self.bare is self.model else write_saved_model(self.bare, self.work / "bare", batch=1)
+
+    @cached_property
+    def halves(self) -> tuple[Path, Path]:
+        """A detector's graph for one picture in two: what can be computed in integers, and the rest.
+
+        Raises:
+            ValueError: it cannot be cut.
+        """
+        body, tail = divided(self.network)
+        return write_saved_model(body, self.work / "body", batch=1), write_saved_model(tail, self.work / "tail", batch=1)
 
     def calibrating(self, channels: int = 3) -> Pictures:
         """The calibration pictures, one at a time.
@@ -89,6 +102,7 @@ class Variant:
         format: a row of `app.runners.FORMATS`.
         write: makes the file, and says how its integers were chosen; nothing of floats.
         optional: left out, with the reason told, where the network cannot be converted to it.
+        objectives: of the networks that it is made for.
     """
 
     name: str
@@ -97,6 +111,7 @@ class Variant:
     precision: str
     write: Callable[[Graph, Path], str]
     optional: bool = False
+    objectives: tuple[str, ...] = tuple(OBJECTIVES)
 
 
 def write_saved_model(model: Any, folder: Path, batch: int | None) -> Path:
@@ -108,8 +123,11 @@ def write_saved_model(model: Any, folder: Path, batch: int | None) -> Path:
     import tensorflow as tf
 
     archive = keras.export.ExportArchive()
-    signature = tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name=INPUT)
-    archive.add_endpoint("serving_default", lambda image: model(image), input_signature=[signature])
+    specs = {tensor.name: tf.TensorSpec((batch, *tensor.shape[1:]), tf.float32, name=tensor.name) for tensor in model.inputs}
+    if len(specs) == 1:
+        archive.add_endpoint("serving_default", lambda image: model(image), input_signature=list(specs.values()))
+    else:
+        archive.add_endpoint("serving_default", lambda heads: model(heads), input_signature=[specs])
     archive.write_out(str(folder), verbose=False)
     return folder
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from app.errors import UserError
 from app.export.metadata_schema import Fields, pack_metadata, unpack_metadata, write_vector
-from app.release import LABELS, labels_text
+from app.release import HEAD, LABELS, labels_text
 
 ENTRY = "TFLITE_METADATA"
 MODEL_ID = b"TFL3"
@@ -26,7 +26,9 @@ WEIGHTS_ALIGNMENT = 16  # bytes: kernels read several numbers at once
 GRAPH_BYTES = 2**20  # that most graphs do not need, beside the weights
 PARSER = "1.0.0"  # the first version of the schema has everything that is written here
 COLOUR_SPACES = {3: 1, 1: 2}  # RGB and grey, by channels
-AXIS_LABELS = 2  # a file that names the values on the last axis
+AXIS_LABELS, VALUE_LABELS = 2, 3  # a file that names the values on the last axis; or what a value means
+CORNERS, SIDES = 1, (1, 0, 3, 2)  # of boxes: two corners, and where left, top, right and bottom stand among their numbers
+BOXES, LABELS_OF_BOXES, SCORES, COUNT = "boxes", "classes", "scores", "count"
 OLDEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP archive can say
 
 
@@ -35,8 +37,8 @@ class Description:
     """What a file says of itself; an empty text is left out.
 
     Args:
-        labels: one for every value on the last axis of the output `labelled`.
-        labelled: an output's name in the file's signature.
+        labels: one for every value on the last axis of the output `labelled`; for every value that `classes` of boxes may have.
+        labelled: an output's name in the file's signature; empty: no output has values that are of classes.
         threshold: MediaPipe leaves classes of a lower probability out, unless it is told otherwise; 0: none.
     """
 
@@ -80,10 +82,10 @@ def with_metadata(model: bytes, description: Description) -> bytes:
     network = schema.ModelT.InitFromPackedBuf(model)
     graph, signature = network.subgraphs[0], network.signatureDefs[0]
     names = {mapped.tensorIndex: mapped.name.decode() for mapped in (*signature.inputs, *signature.outputs)}
-    inputs = [_picture(names[place], graph.tensors[place].shape) for place in graph.inputs]
+    inputs = [_taken(names[place], graph.tensors[place].shape) for place in graph.inputs]
     outputs = [_answer(names[place], graph.tensors[place].shape, description) for place in graph.outputs]
     present = [output["name"] for output in outputs]
-    if description.labelled not in present:
+    if description.labelled and description.labelled not in present:
         raise UserError(f"no output '{description.labelled}' that the labels could name; there are: {', '.join(present)}")
     values = {
         "name": description.name,
@@ -91,7 +93,7 @@ def with_metadata(model: bytes, description: Description) -> bytes:
         "version": description.version,
         "author": description.author,
         "licence": description.licence,
-        "subgraphs": [{"inputs": inputs, "outputs": outputs}],
+        "subgraphs": [{"inputs": inputs, "outputs": outputs, "output_groups": _groups(present)}],
         "min_parser_version": PARSER,
     }
     _entry_buffer(network, schema).data = np.frombuffer(pack_metadata(values), np.uint8)
@@ -120,7 +122,8 @@ def read_metadata(model: bytes) -> Metadata | None:
     for output, place in zip(outputs, network.subgraphs[0].outputs, strict=True):
         for file in output.get("files", ()):
             labels, labelled = tuple(_file_in(model, file["name"]).splitlines()), output["name"]
-            check_labels(labels, labelled, network.subgraphs[0].tensors[place].shape)
+            if file.get("type") == AXIS_LABELS:
+                check_labels(labels, labelled, network.subgraphs[0].tensors[place].shape)
     texts = {text: values.get(text, "") for text in ("name", "description", "version", "author", "licence")}
     threshold = options.get("ScoreThresholdingOptions", {}).get("threshold", 0.0)
     return Metadata(
@@ -177,7 +180,23 @@ def ordered_outputs(model: bytes, names: Sequence[str]) -> bytes:
     return bytes(data)
 
 
-def _picture(name: str, shape: Sequence[int]) -> Fields:
+def output_names(model: bytes) -> list[str]:
+    """The outputs of a file's signature, sorted."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    signature = schema.Model.GetRootAs(model).SignatureDefs(0)
+    return sorted(signature.Outputs(place).Name().decode() for place in range(signature.OutputsLength()))
+
+
+def _groups(outputs: Sequence[str]) -> list[Fields]:
+    """Outputs of which the values at one place belong together."""
+    return [{"name": "detections", "tensors": [BOXES, LABELS_OF_BOXES, SCORES]}] if BOXES in outputs else []
+
+
+def _taken(name: str, shape: Sequence[int]) -> Fields:
+    """A picture; or, in the second file of a detector, what the first one gives."""
+    if name.startswith(HEAD):
+        return {"name": name, "content": {"properties": ("FeatureProperties", {})}}
     *_, height, width, channels = (int(side) for side in shape)
     return {
         "name": name,
@@ -191,10 +210,17 @@ def _picture(name: str, shape: Sequence[int]) -> Fields:
 
 def _answer(name: str, shape: Sequence[int], description: Description) -> Fields:
     fields: Fields = {"name": name, "content": {"properties": ("FeatureProperties", {})}}
+    if name == BOXES:
+        corners = {"index": list(SIDES), "type": CORNERS}
+        return fields | {"content": {"properties": ("BoundingBoxProperties", corners), "range": {"min": 2, "max": 2}}}
+    if name in (LABELS_OF_BOXES, SCORES):
+        fields["content"]["range"] = {"min": 2, "max": 2}
     if name != description.labelled:
         return fields
-    check_labels(description.labels, name, shape)
     file = {"name": LABELS, "description": "A class a line, in the order of the values.", "type": AXIS_LABELS}
+    if name == LABELS_OF_BOXES:
+        return fields | {"files": [file | {"type": VALUE_LABELS}]}
+    check_labels(description.labels, name, shape)
     fields |= {"stats": {"max": [1.0], "min": [0.0]}, "files": [file]}
     if description.threshold:
         fields["process_units"] = [{"options": ("ScoreThresholdingOptions", {"threshold": description.threshold})}]

@@ -27,7 +27,12 @@ SCHEMA: dict[str, dict[int, tuple[str, str]]] = {
         5: ("licence", "string"),
         7: ("min_parser_version", "string"),
     },
-    "SubGraphMetadata": {2: ("inputs", "[TensorMetadata]"), 3: ("outputs", "[TensorMetadata]")},
+    "SubGraphMetadata": {
+        2: ("inputs", "[TensorMetadata]"),
+        3: ("outputs", "[TensorMetadata]"),
+        8: ("output_groups", "[TensorGroup]"),
+    },
+    "TensorGroup": {0: ("name", "string"), 1: ("tensors", "[string]")},
     "TensorMetadata": {
         0: ("name", "string"),
         1: ("description", "string"),
@@ -36,8 +41,10 @@ SCHEMA: dict[str, dict[int, tuple[str, str]]] = {
         5: ("stats", "Stats"),
         6: ("files", "[AssociatedFile]"),
     },
-    "Content": {0: ("properties", "FeatureProperties|ImageProperties")},
+    "Content": {0: ("properties", "FeatureProperties|ImageProperties|BoundingBoxProperties"), 2: ("range", "ValueRange")},
+    "ValueRange": {0: ("min", "int"), 1: ("max", "int")},
     "FeatureProperties": {},
+    "BoundingBoxProperties": {0: ("index", "[uint]"), 1: ("type", "byte"), 2: ("coordinates", "byte")},
     "ImageProperties": {0: ("color_space", "byte")},
     "ProcessUnit": {0: ("options", "NormalizationOptions|ScoreCalibrationOptions|ScoreThresholdingOptions")},
     "NormalizationOptions": {0: ("mean", "[float]"), 1: ("std", "[float]")},
@@ -47,6 +54,8 @@ SCHEMA: dict[str, dict[int, tuple[str, str]]] = {
     "AssociatedFile": {0: ("name", "string"), 1: ("description", "string"), 2: ("type", "byte")},
 }
 Fields = dict[str, Any]
+SCALARS = {"byte": number_types.Int8Flags, "int": number_types.Int32Flags, "float": number_types.Float32Flags}
+NUMBERS = {"[float]": "<f4", "[uint]": "<u4"}  # vectors, and how their numbers are stored
 
 
 def pack_metadata(values: Fields) -> bytes:
@@ -76,7 +85,7 @@ def _pack(builder: Any, table: str, values: Fields) -> int:
     for number, (name, kind) in SCHEMA[table].items():
         if not (value := values.get(name)):
             continue
-        if kind in ("byte", "float"):
+        if kind in ("byte", "int", "float"):
             slots.append((kind, number, value))
         elif "|" in kind:
             slots.append(("byte", number, 1 + kind.split("|").index(value[0])))
@@ -84,7 +93,12 @@ def _pack(builder: Any, table: str, values: Fields) -> int:
         else:
             slots.append(("offset", number, _pack_value(builder, kind, value)))
     builder.StartObject(1 + max((number for _, number, _ in slots), default=-1))
-    write = {"byte": builder.PrependInt8Slot, "float": builder.PrependFloat32Slot, "offset": builder.PrependUOffsetTRelativeSlot}
+    write = {
+        "byte": builder.PrependInt8Slot,
+        "int": builder.PrependInt32Slot,
+        "float": builder.PrependFloat32Slot,
+        "offset": builder.PrependUOffsetTRelativeSlot,
+    }
     for kind, number, value in slots:
         write[kind](number, value, 0)
     return int(builder.EndObject())
@@ -93,8 +107,10 @@ def _pack(builder: Any, table: str, values: Fields) -> int:
 def _pack_value(builder: Any, kind: str, value: Any) -> int:
     if kind == "string":
         return int(builder.CreateString(value))
-    if kind == "[float]":
-        return write_vector(builder, np.asarray(value, "<f4"), 4)
+    if kind in NUMBERS:
+        return write_vector(builder, np.asarray(value, NUMBERS[kind]), 4)
+    if kind == "[string]":
+        return _vector_of_tables(builder, [int(builder.CreateString(one)) for one in value])
     if not kind.startswith("["):
         return _pack(builder, kind, value)
     return _vector_of_tables(builder, [_pack(builder, kind[1:-1], one) for one in value])
@@ -127,13 +143,16 @@ def _unpack_value(table: Any, at: int, kind: str) -> Any:
     place = table.Pos + at
     if kind == "string":
         return table.String(place).decode()
-    if kind in ("byte", "float"):
-        return table.Get(number_types.Int8Flags if kind == "byte" else number_types.Float32Flags, place)
+    if kind in SCALARS:
+        return table.Get(SCALARS[kind], place)
     if not kind.startswith("["):
         return _unpack_table(table, place, kind)
     places = [table.Vector(at) + 4 * number for number in range(table.VectorLen(at))]
-    if kind == "[float]":
-        return [table.Get(number_types.Float32Flags, place) for place in places]
+    if kind in NUMBERS:
+        flags = number_types.Float32Flags if kind == "[float]" else number_types.Uint32Flags
+        return [table.Get(flags, place) for place in places]
+    if kind == "[string]":
+        return [table.String(place).decode() for place in places]
     return [_unpack_table(table, place, kind[1:-1]) for place in places]
 
 

@@ -15,6 +15,7 @@ from app.export.graph import Graph, Notes
 
 OPSET = 17  # tf2onnx writes 17 and 18; 19 and more it refuses
 BATCH = "batch"
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def fp32(graph: Graph, path: Path) -> str:
@@ -29,7 +30,10 @@ def fp16(graph: Graph, path: Path) -> str:
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    network = OnnxModel(convert_float_to_float16(onnx.load(_source(graph)), keep_io_types=True))
+    plain = onnx.load(_source(graph))
+    blocked = floats_of(plain.graph) if graph.notes.objective == "detection" else []
+    network = OnnxModel(convert_float_to_float16(plain, keep_io_types=True, node_block_list=blocked))
+    drop_repeated(network.model.graph)
     network.topological_sort()  # the casts at both ends come last otherwise, which the format forbids
     return _finish(network.model, graph.notes, path)
 
@@ -42,6 +46,7 @@ def int8(graph: Graph, path: Path) -> str:
 
     prepared, quantised = graph.work / "prepared.onnx", graph.work / "quantised.onnx"
     quant_pre_process(_source(graph), prepared, skip_symbolic_shape=True)
+    floats = floats_of(onnx.load(prepared).graph, heads=True) if graph.notes.objective == "detection" else []
     quantize_static(
         prepared,
         quantised,
@@ -50,9 +55,10 @@ def int8(graph: Graph, path: Path) -> str:
         per_channel=True,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
+        nodes_to_exclude=floats,
     )
     _finish(onnx.load(quantised), graph.notes, path)
-    return f"per channel, {len(graph.calibration)} calibration pictures"
+    return f"per channel, {len(graph.calibration)} calibration pictures" + ("; heads and boxes in float32" if floats else "")
 
 
 class _Calibration:
@@ -96,6 +102,55 @@ def _finish(proto: Any, notes: Notes, path: Path) -> str:
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString(deterministic=True))
     return ""
+
+
+def floats_of(graph: Any, *, heads: bool = False) -> list[str]:
+    """The names of a detector's nodes that have to stay in float32: all that come after its last layers with weights, and all
+    that come after the first choice between boxes.
+
+    Coordinates and the choice do not survive in float16, whose steps are half a pixel beyond 512, nor in steps of 1/256.
+
+    Args:
+        heads: also its last convolutions, where each looks at one place alone: values for places and for classes would share
+            one scale.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    after_choice: set[str] = set()  # tensors; nodes of a graph stand in the order in which they can be computed
+    weighted: list[Any] = []
+    for node in graph.node:
+        if node.op_type == "TopK" or after_choice & set(node.input):
+            after_choice |= set(node.output)
+        elif node.op_type in WEIGHTED and constants.keys() & set(node.input):
+            weighted.append(node)
+    body = _with_ancestors(weighted, maker)
+    if heads:
+        inner = _with_ancestors([maker[name] for node in weighted for name in node.input if name in maker], maker)
+        last = [node for node in weighted if node.name not in inner and list(constants[node.input[1]].dims[2:]) == [1, 1]]
+        kept = [node for node in weighted if node not in last]
+        body = _with_ancestors([*kept, *(maker[node.input[0]] for node in last)], maker)
+    return [node.name for node in graph.node if node.name not in body]
+
+
+def _with_ancestors(nodes: list[Any], maker: dict[str, Any]) -> set[str]:
+    """The names of nodes, and of all that they are computed from."""
+    reached: set[str] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node.name not in reached:
+            reached.add(node.name)
+            waiting += [maker[name] for name in node.input if name in maker]
+    return reached
+
+
+def drop_repeated(graph: Any) -> None:
+    """Leaves one of equal casts: the conversion to float16 writes one for every node that stays in float32, under one name."""
+    made: set[str] = set()
+    for node in list(graph.node):
+        if node.output[0] in made:
+            graph.node.remove(node)
+        made |= set(node.output)
 
 
 def share_constants(graph: Any) -> None:

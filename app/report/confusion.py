@@ -17,6 +17,7 @@ COUNTED = 20  # classes up to which every cell has its count
 NAMED = 50  # classes up to which every row has its name; above, every tenth or so has its number
 CELL, NARROW_CELL, SMALLEST = 0.34, 0.16, 3.4  # inches: a cell with a count in it, one without, the side of the whole
 LETTER = 0.085  # inches
+LEAST_SHARE = 0.005  # of a row, that is written
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ def confused_pairs(counts: np.ndarray[Any, Any], classes: Sequence[str], most: i
     ]
 
 
-def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: Path) -> None:
+def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: Path, *, in_shares: bool = False) -> None:
     """Truth by answer, coloured by the share of the row, so that rare classes are seen as well.
 
+    Args:
+        in_shares: the cells have their percent of the row in place of their counts.
     Shapes: int [classes, classes].
     """
     many = len(classes)
@@ -75,11 +78,17 @@ def draw_confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], file: P
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(10, integer=True))
         if many <= COUNTED:
-            _write_counts(axes, counts, shares)
+            _write_counts(axes, counts, shares, in_shares)
 
 
-def _write_counts(axes: Any, counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any]) -> None:
-    size = 9 if counts.max() < 1000 else 8 if counts.max() < 10_000 else 6.5
+def _write_counts(axes: Any, counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any], in_shares: bool) -> None:
+    size = 9 if in_shares or counts.max() < 1000 else 8 if counts.max() < 10_000 else 6.5
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] > 0.3 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=size)
+        words = _percent(shares[row, column]) if in_shares else str(counts[row, column])
+        axes.text(column, row, words, ha="center", va="center", color=colour, fontsize=size)
+
+
+def _percent(share: float) -> str:
+    """Whole percents; what would be none is left out."""
+    return f"{100 * share:.0f}" if share >= LEAST_SHARE else ""

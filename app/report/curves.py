@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,33 @@ def draw_comparison(histories: Mapping[str, History], metric: str, file: Path) -
         _logarithmic(error, lambda value: f"{100 * value:g} %")
         _in_epochs(error)
         figure.legend(handles=handles, loc="outside lower left", ncols=columns)
+
+
+def draw_precision(curves: Mapping[str, Sequence[float]], means: Mapping[str, float | None], file: Path) -> None:
+    """Precision by recall of every class, named up to eight of them, and their mean.
+
+    Args:
+        curves: by class, at recalls evenly from 0 to 1.
+        means: average precision of each class.
+    """
+    named = len(curves) <= len(COLOURS)
+    with picture(file, height=4.2 + (0.19 * -(-len(curves) // 2) if named else 0)) as figure:
+        axes = figure.subplots()
+        for index, (name, values) in enumerate(curves.items()):
+            colour = COLOURS[index % len(COLOURS)] if named else "#9DB9CC"
+            mean = f" {100 * (means.get(name) or 0):.1f} %" if named else ""
+            label = drawable(name, f"class {index}", 18) + mean if named else None if index else "each class"
+            axes.plot(np.linspace(0, 1, len(values)), values, color=colour, linewidth=1.6 if named else 0.8, label=label)
+        if not named:
+            mean_curve = np.mean(list(curves.values()), axis=0)
+            axes.plot(np.linspace(0, 1, len(mean_curve)), mean_curve, color=COLOURS[0], linewidth=2.2, label="their mean")
+        axes.set_xlabel("recall")
+        axes.set_ylabel("precision")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.03)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
+        figure.legend(loc="outside upper left", ncols=2, columnspacing=1.4)
 
 
 def _mark(panels: tuple[Any, ...], history: History, metric: str, best_epoch: int) -> None:

@@ -44,6 +44,9 @@ tbody th { font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 pre { margin: .3rem 0 .9rem; padding: .6rem .7rem; background: var(--ground); border: 1px solid var(--line); border-radius: .4rem;
       white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
+.legend { list-style: none; margin: .6rem 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .92rem; }
+.legend i { display: inline-block; width: .9em; height: .9em; margin-inline-end: .4em; border: 1px solid var(--line);
+            vertical-align: -.1em; }
 summary { cursor: pointer; padding: .4rem 0; color: var(--accent); }
 a { color: var(--accent); }
 """
@@ -119,6 +122,16 @@ def _cells(row: Sequence[str], kinds: Sequence[str]) -> str:
     first, *rest = (escape(cell) for cell in row)
     cells = [f'<th scope="row" dir="auto"{kinds[0]}>{first}</th>']
     return "".join(cells + [f'<td dir="auto"{kind}>{cell}</td>' for cell, kind in zip(rest, kinds[1:], strict=True)])
+
+
+def legend(pairs: Iterable[tuple[str, tuple[int, int, int]]]) -> str:
+    """Names, each behind its colour."""
+    items = "".join(f'<li dir="auto">{_swatch(*colour)}{escape(name)}</li>' for name, colour in pairs)
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _swatch(red: int, green: int, blue: int) -> str:
+    return f'<i style="background:#{red:02x}{green:02x}{blue:02x}"></i>'
 
 
 def more(summary: str, content: str) -> str:

@@ -16,7 +16,7 @@ from app.report.chance import interval
 from app.report.curves import draw_curves
 from app.report.material import Material
 from app.report.settings import recipe_settings
-from app.report.words import NOT_RECORDED, NOT_YET, count, duration, percent, plural, setting_value
+from app.report.words import NOT_RECORDED, NOT_YET, count, duration, metric_name, percent, plural, setting_value
 from app.runs import Run
 
 PAGE = "index.html"
@@ -36,7 +36,7 @@ def write_report(run: Run) -> Path:
     run.report_folder.mkdir(exist_ok=True)
     material = Material(run)
     own = OWN[material.objective]
-    parts = (_headline, partial(_facts, own=own.facts), _curves, *own.parts, _next_steps, _data, _settings, _versions)
+    parts = (_headline, partial(_facts, own=own.facts), _curves, *own.PARTS, _next_steps, _data, _settings, _versions)
     file = material.file(PAGE)
     file.write_text(markup.page(material.title, [part(material) for part in parts]), encoding="utf-8")
     return file
@@ -47,10 +47,10 @@ def _headline(run: Material) -> str:
     share = run.test.get(run.metric)
     if share is None:
         text = NOT_RECORDED if run.measured else NOT_YET
-        rest = f"test {run.metric}"
+        rest = f"test {metric_name(run.metric)}"
     else:
         text = percent(share, pictures)
-        rest = f"test {run.metric}" + (f", on {plural(pictures, 'picture')}" if pictures else "")
+        rest = f"test {metric_name(run.metric)}" + (f", on {plural(pictures, 'picture')}" if pictures else "")
         if pictures and run.metric == "accuracy":
             low, high = interval(share, pictures)
             rest += f" (95 % interval: {percent(low, pictures).removesuffix(' %')} to {percent(high, pictures)})"
@@ -66,7 +66,7 @@ def _facts(run: Material, own: Callable[[Material], list[tuple[str, str]]]) -> s
         ("epochs", f"{run.measured.get('epochs', len(run.history))} (best: {run.best_epoch or NOT_RECORDED})"),
         ("device", run.run.record.get("device") or NOT_RECORDED),
         ("seed", setting_value(run.settings.get("seed"))),
-        (f"validation {run.metric}", percent(validation.get(run.metric), validation.get("pictures"))),
+        (f"validation {metric_name(run.metric)}", percent(validation.get(run.metric), validation.get("pictures"))),
         *own(run),
     ]
     trainable = run.measured.get("trainable_parameters")
@@ -82,9 +82,11 @@ def _curves(run: Material) -> str:
     draw_curves(run.history, run.metric, run.best_epoch, run.file("curves.png"))
     last = int(run.history.epochs[-1])
     best = run.history.at(run.best_epoch, f"val_{run.metric}")
+    ends = run.history.at(last, run.metric)
     alternative = (
         f"Lines of loss, {run.metric} and learning rate over {plural(last, 'epoch')}: validation {run.metric} is best in epoch "
-        f"{run.best_epoch} with {percent(best)}, training {run.metric} ends at {percent(run.history.at(last, run.metric))}."
+        f"{run.best_epoch} with {percent(best)}"
+        + (f", training {run.metric} ends at {percent(ends)}." if ends is not None else ".")
     )
     note = (
         "Training figures are means over an epoch in which the network was still changing, with augmentation, dropout and label "

@@ -88,15 +88,23 @@ def draw_batch(images: Array, targets: Array, classes: Sequence[str], smoothing:
     draw_tiles(images[:MOST_TILES], captions, file)
 
 
-def draw_tiles(images: Array, captions: Sequence[str], file: Path) -> None:
+def spread(pictures: int, most: int) -> Array:
+    """Numbers of so many pictures, evenly chosen among all."""
+    return np.unique(np.linspace(0, pictures - 1, min(most, pictures)).astype(int))
+
+
+def draw_tiles(images: Array, captions: Sequence[str], file: Path, columns: int = COLUMNS) -> None:
     """Pictures in rows, each with its caption below it.
 
     Shapes: 0..255 [N, H, W, C], N of at least 1.
     """
-    lines = [[line for part in caption.split("\n") for line in textwrap.wrap(part, LETTERS)] for caption in captions]
-    side = WIDTH / COLUMNS - 2 * MARGIN
+    lines = [
+        [line for part in caption.split("\n") for line in textwrap.wrap(part, LETTERS * COLUMNS // columns)]
+        for caption in captions
+    ]
+    side = WIDTH / columns - 2 * MARGIN
     tall = side * min(2.0, max(0.5, images.shape[1] / images.shape[2]))
-    rows = [range(start, min(start + COLUMNS, len(images))) for start in range(0, len(images), COLUMNS)]
+    rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
     heights = [tall + LINE * max(len(lines[index]) for index in row) + 2 * MARGIN for row in rows]
     with picture(file, height=sum(heights) + MARGIN) as figure:
         figure.set_layout_engine("none")

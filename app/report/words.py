@@ -9,6 +9,7 @@ from app import progress
 
 NOT_RECORDED = "not recorded"
 NOT_YET = "not yet"
+METRICS = {"map50": "mAP at IoU .5", "miou": "mean IoU"}
 MANY = 2000  # pictures, from which a hundredth of a percent says something
 
 
@@ -21,6 +22,11 @@ def percent(share: float | None, pictures: int | None = 0) -> str:
     if share < 1 and float(text) >= 100:
         text = f"{100 - 10**-decimals:.{decimals}f}"
     return f"{text} %"
+
+
+def metric_name(key: str) -> str:
+    """What a metric is called on a page."""
+    return METRICS.get(key, key)
 
 
 def count(number: int | None) -> str:

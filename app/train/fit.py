@@ -194,6 +194,9 @@ def _shared(name: str, split: Split, devices: int, say: Say) -> Split:
 def _enlarged(config: TrainConfig, dataset: Dataset, say: Say) -> Split | None:
     """The training pictures in as many pixels as the augmentation needs, if that is more than the network takes."""
     factor = enlargement(find_policy(config.augment, config.spec.objective))
+    height, width, _ = dataset.shape
+    if factor > 1 and height != width:
+        raise UserError(f"--augment {config.augment} cuts square windows; not of {height}x{width}, give --image-size {height}")
     return load_enlarged(config, math.ceil(factor * dataset.shape[0]), say) if factor > 1 else None
 
 

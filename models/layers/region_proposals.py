@@ -34,7 +34,7 @@ class RegionProposals(keras.layers.Layer):  # type: ignore[misc]
         self.size, self.candidates, self.most, self.overlap = list(size), candidates, most, overlap
         self.suppression = NonMaxSuppression(candidates, most, 0.0, overlap, name="suppression")
 
-    def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:
+    def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:  # noqa: ARG002 - as Keras calls it
         self.suppression.built = True  # it has no weights
 
     def call(self, inputs: Sequence[Any]) -> Any:

@@ -24,9 +24,7 @@ class WindowPredictions(keras.layers.Layer):  # type: ignore[misc]
     Source: Sermanet et al. 2014, sections 3.3 and 4.2.
     """
 
-    def __init__(
-        self, size: Sequence[int], window: int, stride: int, levels: Sequence[Sequence[int]], **settings: Any
-    ) -> None:
+    def __init__(self, size: Sequence[int], window: int, stride: int, levels: Sequence[Sequence[int]], **settings: Any) -> None:
         super().__init__(**{"dtype": "float32", **settings})
         self.size, self.window, self.stride = list(size), window, stride
         self.levels = [list(level) for level in levels]

@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from app.data.augment import boxes, geometry, policies
 from app.data.augment.policies import find_policy
-from app.errors import UserError
 
 SHAPES = [(6, 48, 48), (5, 36, 60), (7, 61, 40), (1, 40, 56)]
 ALL = policies.OPERATIONS["detection"] | {"turned": partial(boxes.affine, degrees=20.0)}
@@ -160,11 +159,11 @@ def test_padding_stays_padding_and_what_is_ignored_stays_ignored(name, shape, mo
 
 
 def test_half_of_the_pictures_are_mirrored_and_twice_is_none():
-    images, truth = rectangles((60, 20, 24), most=3)
+    images, truth = rectangles((40, 20, 24), most=3)
     for operation, axis in ((boxes.flip, 2), (boxes.flip_vertical, 1)):
         mirrored, found = operation(images, truth, rng())
         turned = np.array([not np.array_equal(new, old) for new, old in zip(mirrored, images, strict=True)])
-        assert 18 < turned.sum() < 42
+        assert 10 < turned.sum() < 30
         np.testing.assert_array_equal(mirrored[turned], np.flip(images[turned], axis))
         np.testing.assert_allclose(found[~turned], truth[~turned], atol=1e-6)
         again, back = operation(mirrored, found, rng())
@@ -308,31 +307,3 @@ def test_colours_change_and_boxes_do_not():
         changed, same = find_policy(name, "detection")[0](images, truth, rng())
         np.testing.assert_array_equal(same, truth)
         assert not np.array_equal(changed, images)
-
-
-@pytest.mark.parametrize(
-    ("text", "objective", "told"),
-    [
-        ("cutmix", "detection", "--augment cutmix does not work on boxes; it takes none, boxes, scenes, microscope, flip, "),
-        ("boxes+digits", "detection", "--augment digits does not work on boxes; it takes none, boxes, "),
-        ("mosaic", "segmentation", "--augment mosaic does not work on masks; it takes none, masks, "),
-        ("flip+mosaic", "classification", "--augment mosaic does not work on whole pictures; it takes none, digits, "),
-        ("mosiac", "detection", "no augmentation 'mosiac'; did you mean mosaic"),
-        ("maskes", "segmentation", "no augmentation 'maskes'; did you mean masks"),
-    ],
-)
-def test_an_augmentation_of_another_kind_is_refused_with_what_is_accepted(text, objective, told):
-    with pytest.raises(UserError) as refused:
-        find_policy(text, objective)
-    assert str(refused.value).startswith(told)
-
-
-def test_policies_are_those_of_the_objective():
-    assert find_policy("flip") != find_policy("flip", "detection") != find_policy("flip", "segmentation")
-    assert find_policy("scenes+flip", "detection") == (boxes.affine, boxes.mosaic, boxes.flip)
-    hands = {boxes.flip, boxes.flip_vertical}
-    assert not hands & set(find_policy("scenes", "detection"))
-    assert hands <= set(find_policy("microscope", "detection"))
-    for objective, named in policies.POLICIES.items():
-        for name in named:
-            assert find_policy(name, objective) == named[name]

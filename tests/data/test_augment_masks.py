@@ -157,11 +157,6 @@ def test_colours_change_and_masks_do_not():
         assert not np.array_equal(changed, images)
 
 
-def test_scenes_keep_the_hand_of_what_they_show():
-    assert not {masks.flip, masks.flip_vertical} & set(find_policy("scenes", "segmentation"))
-    assert {masks.flip, masks.flip_vertical} <= set(find_policy("microscope", "segmentation"))
-
-
 def test_masks_are_placed_the_same_in_one_part_and_in_many(monkeypatch):
     images, truth = discs((7, 20, 26))
     whole = masks.affine(images, truth, rng())

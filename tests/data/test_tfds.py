@@ -74,7 +74,7 @@ def test_no_test_reaches_the_network():
 
 
 def test_every_row_of_the_catalogue_is_tried():
-    assert set(ROWS) == {spec.name for spec in DATASETS}
+    assert set(ROWS) == {spec.name for spec in DATASETS if "classification" in spec.objectives}
 
 
 @pytest.mark.parametrize("name", ROWS)

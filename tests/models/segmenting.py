@@ -2,8 +2,13 @@
 
 import keras
 import numpy as np
+import onnxruntime
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
+from app.deploy import INPUT, inference_model
+from app.export.graph import write_saved_model
+from app.export.onnx import OPSET
 from app.train.losses.segmentation import LOSSES
 from models.saved import load_network
 from tests.models.built import narrow, pictures
@@ -42,3 +47,33 @@ def learn(name, shape, epochs, **options):
 def reloaded(network, file):
     network.save(file)
     return load_network(file)
+
+
+def settled(network):
+    """The network with statistics of normalisation, and scores of skipped layers, that are not those of the start."""
+    rng = np.random.default_rng(3)
+    for weight in network.weights:
+        value = np.asarray(weight)
+        if not value.any() or weight.path.endswith("moving_variance"):
+            weight.assign(np.abs(rng.normal(0.1, 0.02, value.shape)) + value * 0.9)
+    return network
+
+
+def converted(network, folder, images):
+    """What Keras, a TFLite file of nothing but builtins, and an ONNX file answer."""
+    import tf2onnx
+
+    model = inference_model(network, "segmentation")
+    file = tf.lite.TFLiteConverter.from_saved_model(str(write_saved_model(model, folder / "model", batch=1))).convert()
+    interpreter = Interpreter(model_content=file)
+    interpreter.allocate_tensors()
+    answers = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)]
+    function = tf.function(lambda image: model(image), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(model(images)["masks"]), np.stack(answers), session.run(None, {INPUT: images})[0]

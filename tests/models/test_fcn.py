@@ -5,7 +5,7 @@ import pytest
 from app.explain.inspect import inspect
 from models.registry import get_model
 from tests.models.built import kinds, narrow, outlined, pictures
-from tests.models.segmenting import learn, reloaded, unreached
+from tests.models.segmenting import converted, learn, reloaded, settled, unreached
 
 NAMES = {"fcn32s": (134_346_581, 32), "fcn16s": (134_364_410, 16), "fcn8s": (134_376_863, 8)}
 
@@ -99,3 +99,12 @@ def test_it_comes_back_from_a_file(tmp_path):
 @pytest.mark.slow
 def test_it_learns_eight_pictures_by_heart():
     assert learn("fcn8s_small", (32, 32, 1), 120, width=0.5) > 0.95
+
+
+@pytest.mark.slow
+def test_its_files_answer_as_it_does(tmp_path):
+    network = settled(narrow("fcn8s", (40, 52, 3)))
+    ours, phone, server = converted(network, tmp_path, pictures((40, 52, 3), 2))
+    assert ours.std() > 0.01
+    np.testing.assert_allclose(phone, ours, atol=1e-5)
+    np.testing.assert_allclose(server, ours, atol=1e-5)

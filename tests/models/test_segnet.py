@@ -6,7 +6,7 @@ from app.explain.inspect import inspect
 from models import layers
 from models.registry import get_model
 from tests.models.built import kinds, narrow, outlined, pictures
-from tests.models.segmenting import learn, reloaded, unreached
+from tests.models.segmenting import converted, learn, reloaded, settled, unreached
 
 ENCODER = [f"block{block}_conv{number}" for block, count in enumerate((2, 2, 3, 3, 3), 1) for number in range(1, count + 1)]
 
@@ -87,3 +87,12 @@ def test_it_comes_back_from_a_file(tmp_path):
 @pytest.mark.slow
 def test_it_learns_eight_pictures_by_heart():
     assert learn("segnet_small", (32, 32, 1), 120, width=0.5) > 0.95
+
+
+@pytest.mark.slow
+def test_its_files_answer_as_it_does(tmp_path):
+    network = settled(narrow("segnet", (40, 52, 3)))
+    ours, phone, server = converted(network, tmp_path, pictures((40, 52, 3), 2))
+    assert ours.std() > 0.01
+    np.testing.assert_allclose(phone, ours, atol=1e-5)
+    np.testing.assert_allclose(server, ours, atol=1e-5)

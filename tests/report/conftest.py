@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from app.metrics import classification
+from app.metrics import classification, detection, segmentation
 from app.report.page import write_report
 from app.runs import Run
 
 DIGITS = tuple("0123456789")
 
 
-def history_csv(epochs, slope=1.0):
-    lines = ["epoch,seconds,learning_rate,loss,accuracy,val_loss,val_accuracy"]
+def history_csv(epochs, slope=1.0, metric="accuracy"):
+    lines = [f"epoch,seconds,learning_rate,loss,{metric},val_loss,val_{metric}"]
     for epoch in range(1, epochs + 1):
         done = 1 - np.exp(-slope * epoch / 4)
         wiggle = 0.01 * np.sin(epoch * 2.3)
@@ -91,6 +91,96 @@ def write_run(
         (folder / "metrics.json").write_text(json.dumps(measured))
         np.savez(folder / "heldout.npz", **heldout)
     return Run(folder)
+
+
+SHAPES = ("background", "blue box", "orange disc", "rare cross")
+
+
+def scenes(pictures, side=64, seed=0):
+    """Boxes, discs and crosses on noise: images, their boxes [N, 3, 6] and their masks, a void rim around each."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(90, 130, (pictures, side, side, 3)).astype(np.uint8)
+    boxes, masks = np.zeros((pictures, 3, 6), np.float32), np.zeros((pictures, side, side), np.uint8)
+    boxes[..., 4] = -1
+    rows, columns = np.mgrid[:side, :side]
+    for i in range(pictures):
+        for j in range(rng.integers(0 if i else 1, 4)):
+            kind = int(rng.choice([1, 2, 3], p=[0.5, 0.4, 0.1]))
+            half = int(rng.integers(side // 12, side // 6))
+            y, x = rng.integers(half + 2, side - half - 2, 2)
+            near_y, near_x = abs(rows - y), abs(columns - x)
+            inside = {
+                1: np.maximum(near_y, near_x) <= half,
+                2: near_y**2 + near_x**2 <= half**2,
+                3: (np.maximum(near_y, near_x) <= half) & (np.minimum(near_y, near_x) <= half // 3),
+            }[kind]
+            images[i][inside] = [(40, 90, 220), (240, 140, 30), (250, 250, 250)][kind - 1]
+            masks[i][np.maximum(near_y, near_x) == half + 1] = 255
+            masks[i][inside] = kind
+            boxes[i, j] = [(y - half) / side, (x - half) / side, (y + half + 1) / side, (x + half + 1) / side, kind - 1, 0]
+    return images, boxes, masks
+
+
+def found_boxes(truths, seed=0, classes=3):
+    """What a network might answer: most boxes, a little off, some of another class, and a few where nothing is."""
+    rng = np.random.default_rng(seed)
+    pictures, most = len(truths), 8
+    found = {"boxes": np.zeros((pictures, most, 4)), "classes": np.zeros((pictures, most)), "scores": np.zeros((pictures, most))}
+    found["count"] = np.zeros(pictures)
+    for i, rows in enumerate(truths):
+        told = [
+            (row[:4] + rng.normal(0, 0.008, 4), row[4] if rng.random() < 0.92 else (row[4] + 1) % classes, rng.uniform(0.3, 1))
+            for row in rows[rows[:, 4] >= 0]
+            if rng.random() < 0.9
+        ]
+        told += [(np.array([0.1, 0.1, 0.3, 0.35]), rng.integers(classes), rng.uniform(0, 0.6)) for _ in range(rng.integers(0, 2))]
+        for j, (box, kind, score) in enumerate(sorted(told, key=lambda one: -one[2])):
+            found["boxes"][i, j], found["classes"][i, j], found["scores"][i, j] = box, kind, score
+        found["count"][i] = len(told)
+    return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def told_masks(masks, seed=0):
+    """The true classes, moved by a pixel, with void filled and one picture in eight told wrong."""
+    told = np.roll(np.where(masks == 255, 0, masks), 1, axis=2)
+    told[::8] = np.where(told[::8] == 1, 2, told[::8])
+    return told.astype(np.uint8)
+
+
+def write_scenes_run(root, objective, name="scenes-1", *, finished=True, pictures=24, classes=None):
+    """A run folder of detection or segmentation."""
+    folder = root / "runs" / name
+    folder.mkdir(parents=True)
+    images, boxes, masks = scenes(pictures)
+    if objective == "detection":
+        classes, metric, labels, outputs = list(classes or SHAPES[1:]), "map50", boxes, found_boxes(boxes)
+        test, chosen = detection.measure(outputs, boxes, classes), detection.threshold(outputs, boxes)
+    else:
+        classes, metric, labels, outputs = list(classes or SHAPES), "miou", masks, {"masks": told_masks(masks)}
+        test, chosen = segmentation.measure(outputs, masks, classes), {}
+    config = {
+        "model": "yolo" if objective == "detection" else "unet",
+        "data": "scenes",
+        "seed": 0,
+        "epochs": 12,
+        "augment": "scenes",
+    }
+    data = {"name": "scenes", "fingerprint": "77aa", "splits": {"train": 300, "val": 40, "test": pictures}}
+    record = {"format": 1, "config": config, "objective": objective, "classes": classes, "input_shape": [64, 64, 3], "data": data}
+    (folder / "config.json").write_text(json.dumps(record))
+    (folder / "history.csv").write_text(history_csv(12, metric=metric))
+    np.savez(folder / "batch.npz", images=images[:16].astype(np.float32), labels=labels[:16])
+    if finished:
+        measured = {"test": test, "validation": {metric: 0.9}, "threshold": chosen, "parameters": 460_000, "seconds": 300.5}
+        (folder / "metrics.json").write_text(json.dumps(measured | {"epochs": 12, "best_epoch": 11}))
+        np.savez(folder / "heldout.npz", images=images, labels=labels, **outputs)
+    return Run(folder)
+
+
+@pytest.fixture
+def make_scenes_run(tmp_path):
+    """A function that writes a run folder of detection or segmentation and gives the Run."""
+    return partial(write_scenes_run, tmp_path)
 
 
 @pytest.fixture

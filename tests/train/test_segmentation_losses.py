@@ -85,7 +85,7 @@ def test_being_sure_and_right_costs_nothing_and_sure_and_wrong_stays_finite(name
 def test_a_rare_class_weighs_as_much_as_a_common_one_in_dice():
     masks = np.zeros((1, 10, 10), np.uint8)
     masks[0, 0, 0] = 1
-    blind = np.zeros((1, 10, 10, 2)) + [50, 0]  # says the common one everywhere
+    blind = np.broadcast_to(np.float32([50, 0]), (1, 10, 10, 2))  # says the common one everywhere
     assert float(LOSSES["dice"]()(masks, blind)) == pytest.approx(0.5, abs=0.01)
     assert float(LOSSES["cross_entropy"]()(masks, blind)) == pytest.approx(50 / 100, rel=1e-4)
 

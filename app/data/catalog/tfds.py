@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from app.data.cache import cached
+from app.data.formats import records
 from app.data.spec import SPLITS, Array, DataSpec, Pictures, Source, SplitName
 from app.data.splits import complete
 from app.errors import UserError, unknown
+from models.spec import Objective
 
 PREFIX = "tfds:"
 FORM = "array_record"  # the form of TFDS that is read at random
@@ -31,38 +33,40 @@ HEAD = 65_536  # bytes of a file that are looked at to recognise it
 ALIASES: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("validation", "val", "dev"), "test": ("test",)}
 
 
-def load(split_seed: int, *, name: str, dataset: str) -> Source:
-    """A classification set of TFDS, prepared already or downloaded now.
+def load(split_seed: int, objective: Objective = "classification", *, name: str, dataset: str) -> Source:
+    """A set of TFDS with a class, boxes or a mask for each picture, prepared already or downloaded now.
 
     Args:
         name: what the run calls it.
         dataset: TFDS' name, with `/config` if it has several.
     Raises:
-        UserError: TFDS knows no such set, it has no pictures with a class, or it cannot be downloaded.
+        UserError: TFDS knows no such set, its pictures lack what is wanted of them, or it cannot be downloaded.
     """
     builder = _find_builder(dataset)
     features = builder.info.features
-    if not (_is("Image", features, "image") and _is("ClassLabel", features, "label")):
-        raise UserError(f"{PREFIX}{dataset} has no features 'image' and 'label' (a class); choose a classification set")
+    if not records.has(objective, features):
+        raise UserError(f"{PREFIX}{dataset} has no features {records.NEEDED[objective]}; choose a {objective} set")
     _prepare(builder, dataset)
     shape = features["image"].shape
     found: dict[SplitName, Pictures] = {}
     for split in SPLITS:
         for alias in ALIASES[split]:
-            if alias in builder.info.splits and (pictures := _pictures(builder, alias)).labels.min(initial=0) >= 0:
-                found[split] = pictures  # a split whose labels are kept secret, -1 in TFDS, is none
+            if alias in builder.info.splits and not records.are_secret((pictures := _pictures(builder, alias, objective)).labels):
+                found[split] = pictures
                 break
     if "val" in found and "test" not in found:
         found["test"] = found.pop("val")  # what is published without a test split reports its figures on validation
     if "train" not in found:
         raise UserError(f"{PREFIX}{dataset} has no split 'train' with labels; it has {', '.join(builder.info.splits)}")
+    classes, splits = records.number(objective, builder.name, features, found)
     return Source(
         name=name,
-        classes=tuple(features["label"].names),
-        splits=complete(found, split_seed),
+        classes=classes,
+        splits=complete(splits, split_seed),
         channels=1 if shape[-1] == 1 else 3,
         size=(shape[0], shape[1]) if shape[0] and shape[1] else None,
-        fingerprint=_fingerprint(builder, found, split_seed),
+        fingerprint=_fingerprint(builder, found, split_seed, objective),
+        objective=objective,
     )
 
 
@@ -80,13 +84,6 @@ def _find_builder(dataset: str) -> Any:
         raise unknown("TFDS data set", dataset, tfds.list_builders(with_community_datasets=False)) from None
     except (ValueError, AssertionError, ImportError) as error:
         raise UserError(f"{PREFIX}{dataset}: {_first_line(error)}") from None
-
-
-def _is(kind: str, features: Any, name: str) -> bool:
-    import tensorflow_datasets as tfds
-
-    there = isinstance(features, tfds.features.FeaturesDict) and name in features
-    return there and isinstance(features[name], getattr(tfds.features, kind))
 
 
 def _prepare(builder: Any, dataset: str) -> None:
@@ -124,16 +121,19 @@ def _online() -> bool:
         return any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
 
 
-def _pictures(builder: Any, split: str) -> Pictures:
-    rows = _quietly(lambda: builder.as_data_source(split=split, decoders={"image": _skip_decoding()}))
+def _pictures(builder: Any, split: str, objective: Objective) -> Pictures:
+    skipped = {feature: _skip_decoding() for feature in ("image", records.MASK) if feature in builder.info.features}
+    rows = _quietly(lambda: builder.as_data_source(split=split, decoders=skipped))
 
     def fill(folder: Path) -> None:
-        np.save(folder / "labels.npy", np.array([row["label"] for row in rows], np.int64))
+        np.save(folder / "labels.npy", records.collect(objective, builder.info.features, rows))
 
-    key = hashlib.sha256(json.dumps([_facts(builder), split]).encode()).hexdigest()[:16]
+    known = [_facts(builder), split, *([] if objective == "classification" else [objective])]
+    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
     labels = np.load(cached(f"labels-{key}", fill) / "labels.npy")
     read: Callable[[int], bytes | Array] = partial(_read, rows, builder.name in TURNED)
-    return Pictures(read, labels, [f"{split} {i}" for i in range(len(labels))])
+    mask = partial(records.read_mask_of, rows) if objective == "segmentation" else None
+    return Pictures(read, labels, [f"{split} {i}" for i in range(len(labels))], mask)
 
 
 def _read(rows: Any, turned: bool, index: int) -> bytes | Array:
@@ -152,8 +152,10 @@ def _skip_decoding() -> Any:
     return tfds.decode.SkipDecoding()
 
 
-def _fingerprint(builder: Any, splits: dict[SplitName, Pictures], split_seed: int) -> str:
+def _fingerprint(builder: Any, splits: dict[SplitName, Pictures], split_seed: int, objective: Objective) -> str:
     facts = [_facts(builder), split_seed, {name: len(pictures) for name, pictures in splits.items()}]
+    if objective != "classification":  # whose fingerprints were there before there were others
+        facts.append(objective)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -186,10 +188,19 @@ def _shown(folder: Any) -> str:
 
 
 def _row(
-    name: str, title: str, classes: int, pictures: str, size: str, download: str, source: str, verified: bool = False, **more: Any
+    name: str,
+    title: str,
+    classes: int,
+    pictures: str,
+    size: str,
+    download: str,
+    source: str,
+    verified: bool = False,
+    objectives: tuple[Objective, ...] = ("classification",),
+    dataset: str = "",
 ) -> DataSpec:
-    opener = partial(load, **{"name": name, "dataset": name, **more})
-    return DataSpec(name, title, classes, pictures, size, download, source, opener, verified)
+    opener = partial(load, name=name, dataset=dataset or name)
+    return DataSpec(name, title, classes, pictures, size, download, source, opener, verified, objectives)
 
 
 DATASETS = [
@@ -210,6 +221,26 @@ DATASETS = [
     _row("cifar100", "CIFAR-100", 100, "50,000 + 10,000", "32x32 colour", "161 MB", "Krizhevsky 2009"),
     _row("svhn_cropped", "Street View House Numbers", 10, "73,257 + 26,032", "32x32 colour", "1.5 GB", "Netzer et al. 2011"),
     _row("tf_flowers", "Flowers", 5, "3,670", "any colour", "218 MB", "TensorFlow team 2019, CC BY"),
-    _row("oxford_iiit_pet", "Oxford-IIIT Pet", 37, "3,680 + 3,669", "any colour", "773 MB", "Parkhi et al. 2012, CC BY-SA 4.0"),
+    _row(
+        "oxford_iiit_pet",
+        "Oxford-IIIT Pet",
+        37,
+        "3,680 + 3,669",
+        "any colour",
+        "773 MB",
+        "Parkhi et al. 2012, CC BY-SA 4.0",
+        objectives=("classification", "segmentation"),
+    ),
     _row("imagenette", "Imagenette", 10, "9,469 + 3,925", "any colour", "98 MB", "Howard 2019", dataset="imagenette/160px-v2"),
+    _row(
+        "voc2007",
+        "Pascal VOC 2007",
+        20,
+        "5,011 + 4,952",
+        "any colour",
+        "868 MB",
+        "Everingham et al. 2010",
+        objectives=("detection",),
+        dataset="voc/2007",
+    ),
 ]

@@ -152,7 +152,7 @@ def _names(
         if strange := sorted(names - learnt):
             raise UserError(f"{folder}: {split} has classes that train lacks ({', '.join(strange)}); give train boxes of them")
     left_out += [LeftOut(f"class {name}", "there is no box of it") for name in classes or () if name not in learnt]
-    return tuple(name for name in classes or sorted(learnt) if name in learnt)
+    return tuple(name for name in dict.fromkeys(classes or sorted(learnt)) if name in learnt)
 
 
 def _array(pictures: Sequence[Annotated], names: Sequence[str], most: int) -> Array:

@@ -116,36 +116,43 @@ def _parse(file: Path) -> dict[str, Any]:
 
 def _classes(contents: list[dict[str, Any]]) -> tuple[str, ...]:
     """The names of all categories, by their numbers."""
-    numbered = [(entry["id"], str(entry.get("name", ""))) for content in contents for entry in _entries(content, "categories")]
-    return tuple(dict.fromkeys(name for _, name in sorted(numbered) if name))
+    numbered = {
+        entry["id"]: str(entry.get("name", "")) for content in contents for entry in content["categories"] if _has_id(entry)
+    }
+    ordered = sorted(numbered.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+    return tuple(dict.fromkeys(name for _, name in ordered if name))
 
 
-def _entries(content: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    return (entry for entry in content[key] if isinstance(entry, dict) and isinstance(entry.get("id"), int))
+def _has_id(entry: Any, key: str = "id") -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get(key), int | str)
 
 
 def _pictures(
     file: Path, content: dict[str, Any], folder: Path, split: SplitName, left_out: list[LeftOut]
 ) -> Iterator[tuple[Path, tuple[int, int], list[tuple[str, dict[str, Any]]], str]]:
     """Of each picture: its path, stated height and width, annotations with the names of their classes, and how to call it."""
-    names = {entry["id"]: str(entry.get("name", "")) for entry in _entries(content, "categories")}
+    short = shown(file, folder)
+    names = {entry["id"]: str(entry.get("name", "")) for entry in content["categories"] if _has_id(entry)}
     of_picture: dict[Any, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for entry in content["annotations"]:
-        if not isinstance(entry, dict):
-            left_out.append(LeftOut(shown(file, folder), f"an annotation that is no object: {str(entry)[:40]}"))
-        elif entry.get("category_id") not in names:
-            told = f"annotation {entry.get('id')} has the category {entry.get('category_id')}, which is none of the categories"
-            left_out.append(LeftOut(shown(file, folder), told))
+        if not _has_id(entry, "image_id") or not _has_id(entry, "category_id"):
+            left_out.append(LeftOut(short, f"an annotation without image_id or category_id: {str(entry)[:40]}"))
+        elif entry["category_id"] not in names:
+            told = f"annotation {entry.get('id')} has the category {entry['category_id']}, which is none of the categories"
+            left_out.append(LeftOut(short, told))
         else:
-            of_picture[entry.get("image_id")].append((names[entry["category_id"]], entry))
-    find = _finder(file, folder, split)
-    for entry in _entries(content, "images"):
+            of_picture[entry["image_id"]].append((names[entry["category_id"]], entry))
+    find, seen = _finder(file, folder, split), set()
+    for entry in content["images"]:
+        if not _has_id(entry) or entry["id"] in seen:
+            left_out.append(LeftOut(short, f"an image without an id of its own: {str(entry)[:40]}"))
+            continue
+        seen.add(entry["id"])
         name = str(entry.get("file_name", ""))
-        size = tuple(entry[side] if isinstance(entry.get(side), int) else 0 for side in ("height", "width"))
-        yield find(name), (size[0], size[1]), of_picture.pop(entry["id"], []), f"{shown(file, folder)}, {name or entry['id']}"
+        height, width = (entry[side] if isinstance(entry.get(side), int) else 0 for side in ("height", "width"))
+        yield find(name), (height, width), of_picture.pop(entry["id"], []), f"{short}, {name or entry['id']}"
     for image, entries in of_picture.items():
-        told = f"{len(entries)} annotations of the image {image}, which is none of the images"
-        left_out.append(LeftOut(shown(file, folder), told))
+        left_out.append(LeftOut(short, f"{len(entries)} annotations of the image {image}, which is none of the images"))
 
 
 def _finder(file: Path, folder: Path, split: SplitName) -> Callable[[str], Path]:
@@ -176,8 +183,8 @@ def _outlines(entries: list[tuple[str, dict[str, Any]]], where: str, left_out: l
     """Class, outline and whether it is a crowd, large things first, so that small ones lie in front of them."""
 
     def area(entry: dict[str, Any]) -> float:
-        sides = [side for side in entry.get("bbox") or () if isinstance(side, int | float)]
-        return float(entry.get("area") or (sides[2] * sides[3] if len(sides) == 4 else 0))
+        stated, box = entry.get("area"), _box("", entry).edges
+        return float(stated) if isinstance(stated, int | float) else (box[2] - box[0]) * (box[3] - box[1])
 
     for name, entry in sorted(entries, key=lambda item: -area(item[1])):
         outline = entry.get("segmentation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -36,14 +37,14 @@ class Masked:
     origin: str
 
 
-def read_mask(file: Path) -> Array:
-    """The numbers of a mask, of a grey picture or one with a palette. Shapes: uint8 [H, W].
+def read_mask(file: Path | bytes) -> Array:
+    """The numbers of a mask, a file of a grey picture or of one with a palette, or its bytes. Shapes: uint8 [H, W].
 
     Raises:
         UnreadablePicture: it is damaged, coloured, a JPEG, or has numbers above 255.
     """
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
             form, pixels = image.format, np.asarray(image)
     except Exception:  # Pillow's readers raise nearly anything on damaged bytes
         raise UnreadablePicture("the mask cannot be read") from None
@@ -153,16 +154,25 @@ def _classes(
 
 
 def _pictures(those: list[tuple[Masked, Array]], table: Array, folder: Path) -> Pictures:
-    """The pictures of a split; each is drawn by the class that fewest of them have."""
+    """The pictures of a split, with masks of numbers of classes."""
     pictures = [picture for picture, _ in those]
     presence = np.zeros((len(those), VOID + 1), bool)
     for row, (_, there) in zip(presence, those, strict=True):
         row[table[there]] = True
-    counts = np.where(presence, presence.sum(axis=0), len(those) + 1)[:, :VOID]
-    strata = np.where(presence[:, :VOID].any(axis=1), counts.argmin(axis=1), -1)
 
     def mask(index: int) -> Array:
         numbers: Array = table[pictures[index].mask()]
         return numbers
 
-    return Pictures(lambda index: pictures[index].picture, strata, [shown(each.picture, folder) for each in pictures], mask)
+    names = [shown(each.picture, folder) for each in pictures]
+    return Pictures(lambda index: pictures[index].picture, rarest(presence), names, mask)
+
+
+def rarest(presence: Array) -> Array:
+    """For each picture the one of its classes that fewest pictures have, to draw it by; -1 if it has none.
+
+    Shapes: bool [N, 256], the last of which is void -> int64 [N].
+    """
+    there = presence[:, :VOID]
+    counts = np.where(there, there.sum(axis=0), len(there) + 1)
+    return np.where(there.any(axis=1), counts.argmin(axis=1), -1)

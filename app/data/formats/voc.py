@@ -25,9 +25,10 @@ BOTH = "trainval.txt"
 
 def fits(folder: Path) -> bool:
     """Whether there are XML files where VOC has them, or beside pictures."""
-    if annotations := find_below(folder, "annotations"):
-        return any(annotations.rglob("*.xml"))
-    return any(any(place.glob("*.xml")) for place in (folder, *split_folders(folder), *_pictures_below(folder)))
+    places = (folder, *split_folders(folder))
+    apart = [annotations for place in places if (annotations := find_below(place, "annotations"))]
+    beside = (*places, *_pictures_below(folder))
+    return any(any(place.rglob("*.xml")) for place in apart) or any(any(place.glob("*.xml")) for place in beside)
 
 
 def load(folder: Path, split_seed: int) -> Source:

@@ -170,7 +170,7 @@ def _read_line(line: str) -> tuple[int | None, tuple[float, float, float, float]
         kind, *numbers = (float(word) for word in line.split())
     except ValueError:
         return None, None
-    if kind != int(kind) or not all(map(math.isfinite, numbers)):
+    if not all(map(math.isfinite, (kind, *numbers))) or kind != int(kind) or kind < 0:
         return None, None
     if len(numbers) == 4:
         x, y, width, height = numbers
