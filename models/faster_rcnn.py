@@ -177,6 +177,16 @@ SPECS = [
     )
     for name, title, form, input_shape, classes, photos, parameters, fixed, macs in (
         ("faster_rcnn", "Faster R-CNN on VGG-16", PUBLISHED, (600, 800, 3), 20, PHOTOS, 137_057_234, 0, 187_499_673_600),
-        ("faster_rcnn_small", "Faster R-CNN for small pictures", SMALL, (128, 128, 3), 10, SMALL_PHOTOS, 849_597, 672, 110_387_200),
+        (
+            "faster_rcnn_small",
+            "Faster R-CNN for small pictures",
+            SMALL,
+            (128, 128, 3),
+            10,
+            SMALL_PHOTOS,
+            849_597,
+            672,
+            110_387_200,
+        ),
     )
 ]

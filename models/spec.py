@@ -61,7 +61,9 @@ class Recipe:
     image_width: int = setting(0, minimum=0, flag=False)  # where it is not the height
     label_smoothing: float = setting(0.0, "share of a target spread over all classes", minimum=0, maximum=0.9)
     class_weights: ClassWeights = setting("none", "balanced: rare classes weigh more in the loss")
-    augment: str = setting("none", "augmentation: policies and operations, other ones for boxes and masks, joined by +, as in crop+flip+cutout")
+    augment: str = setting(
+        "none", "augmentation: policies and operations of the network's objective joined by +: crop+flip+cutout"
+    )
     clean_epochs: float = setting(0.0, "share of the training, at its end, without augmentation", minimum=0, maximum=1)
     ema: float = setting(0.0, "decay of the moving average of weights that is kept, 0: none", minimum=0, maximum=0.99999)
     precision: Precision = setting("float32", "arithmetic of the training; weights stay float32")

@@ -16,8 +16,8 @@ import numpy as np
 from app.data.cache import cache_folder, cached
 from app.data.duplicates import count_in_two_splits
 from app.data.spec import SPLITS, Array, Dataset, LeftOut, Pictures, Source, Split, SplitName, first_of
-from app.errors import UserError
 from app.data.splits import presence
+from app.errors import UserError
 from app.images import UnreadablePicture, load_picture, resize, resize_mask, with_channels
 from app.progress import Countdown
 from app.runs import check_space

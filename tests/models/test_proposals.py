@@ -29,7 +29,9 @@ def grid():
 
 def iou(one, other):
     """Of each of the first and each of the second: [N, M]."""
-    common = (np.minimum(one[:, None, 2:], other[None, :, 2:]) - np.maximum(one[:, None, :2], other[None, :, :2])).clip(0).prod(-1)
+    common = (
+        (np.minimum(one[:, None, 2:], other[None, :, 2:]) - np.maximum(one[:, None, :2], other[None, :, :2])).clip(0).prod(-1)
+    )
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
     return common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9)
 
