@@ -127,7 +127,8 @@ def divided(network: Any) -> tuple[Any, Any]:
     if any(isinstance(layer, layers.RegionProposals) for layer in network.layers):
         raise ValueError("it chooses regions half way through, which integers cannot tell apart")
     history = network.output._keras_history
-    raw = history.operation._inbound_nodes[history.node_index].input_tensors
+    call = history.operation._inbound_nodes[history.node_index]
+    raw = call.input_tensors
     lasts = [end._keras_history.operation if _is_pointwise(end) else None for end in raw]
     ends = [end if last is None else last.input for end, last in zip(raw, lasts, strict=True)]
     names = [f"{HEAD}{number}" for number in range(len(ends))]
@@ -137,7 +138,7 @@ def divided(network: Any) -> tuple[Any, Any]:
     body = keras.Model(image, dict(zip(names, found, strict=True)), name=network.name)
     taken = [keras.Input(end.shape[1:], name=name, dtype="float32") for name, end in zip(names, ends, strict=True)]
     maps = [each if last is None else last(each) for each, last in zip(taken, lasts, strict=True)]
-    predictions = predictions_layer(network)(maps if len(maps) > 1 else maps[0])
+    predictions = predictions_layer(network)(maps if isinstance(call.arguments.args[0], list) else maps[0])
     tail = keras.Model(dict(zip(names, taken, strict=True)), _boxes(predictions, network), name=f"{network.name}_tail")
     return body, tail
 

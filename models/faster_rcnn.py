@@ -81,9 +81,9 @@ def faster_rcnn(form: Form, input_shape: Shape, classes: int, *, width: float = 
     regions, labels, boxes = sampling([proposals, truth])
 
     look = _head(form, classes, width)
-    predictions = layers.RegionPredictions(size, name="predictions")([*look(maps, proposals), proposals])
+    predictions = layers.RegionPredictions(size, name="predictions")([*look(maps, proposals, "vectors"), proposals])
     first = layers.ProposalLosses(size, name="proposal_losses")([grid, objectness, offsets, truth])
-    second = layers.RegionLosses(name="region_losses")([*look(maps, regions), regions, labels, boxes])
+    second = layers.RegionLosses(name="region_losses")([*look(maps, regions, "sampled_vectors"), regions, labels, boxes])
     losses = keras.layers.Concatenate(name="losses", dtype="float32")([first, second])
     outputs = {"predictions": predictions, "losses": losses}
     return keras.Model({"image": image, "truth": truth}, outputs, name="faster_rcnn")
@@ -121,9 +121,8 @@ def _head(form: Form, classes: int, width: float) -> Any:
     number = 4 * classes if form.each else 4
     moves = keras.layers.Dense(number, kernel_initializer=start(stddev=0.001), dtype="float32", name="region_offsets")
 
-    def look(maps: Any, regions: Any) -> list[Any]:
-        x = align([maps, regions])
-        x = keras.layers.Reshape((regions.shape[1], -1), name=f"vectors{regions.shape[1]}")(x)
+    def look(maps: Any, regions: Any, name: str) -> list[Any]:
+        x = keras.layers.Reshape((regions.shape[1], -1), name=name)(align([maps, regions]))
         for layer in hidden:
             x = layer(x)
         return [logits(x), moves(x)]

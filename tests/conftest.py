@@ -67,3 +67,17 @@ def release():
     from tests import small_run
 
     return small_run.small_release()
+
+
+@pytest.fixture(scope="session")
+def detection_release():
+    from tests import small_run
+
+    return small_run.detection_release()
+
+
+@pytest.fixture(scope="session")
+def segmentation_release():
+    from tests import small_run
+
+    return small_run.segmentation_release()

@@ -129,11 +129,13 @@ def _source(config: TrainConfig) -> Source:
         UserError: its pictures do not have the annotations that the network learns from.
     """
     wanted = config.spec.objective
-    source = open_source(config.data, config.split_seed, wanted)
-    if source.objective != wanted:
+    row = all_datasets().get(config.data)
+    source = None if row and wanted not in row.objectives else open_source(config.data, config.split_seed, wanted)
+    if source is None or source.objective != wanted:
+        has = " and ".join(ANNOTATIONS[one] for one in (row.objectives if row else (source.objective,) if source else ()))
         fitting = [name for name, spec in all_datasets().items() if wanted in spec.objectives]
         needs = f"{config.model} learns from {ANNOTATIONS[wanted]}, as {', '.join(fitting[:5])} have"
-        raise UserError(f"{config.data} has {ANNOTATIONS[source.objective]}; {needs}")
+        raise UserError(f"{config.data} has {has}; {needs}")
     if not config.limit:
         return source
     return _limited(source, config.limit, config.split_seed)

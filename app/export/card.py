@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from app.config import TrainConfig
 from app.data.registry import all_datasets
 from app.export.converters import VARIANTS
+from app.export.failures import WORST, weaknesses
+from app.export.markdown import percent, plain, table
 from app.export.snippets import sections
 from app.release import Release
 
 LIBRARIES = {"tflite": "tflite", "onnx": "onnx", "saved_model": "tensorflow"}  # as the Hugging Face Hub calls them
 LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0")
-WORST, CONFUSED = 10, 2  # classes in the table of weaknesses, and classes that each is taken for
-NAMED = 3  # classes that are named in words
 NOT_A_SETTING = ("model", "data", "options", "strict", "devices")
+PIPELINES = {"classification": "image-classification", "detection": "object-detection", "segmentation": "image-segmentation"}
+SAYS = {
+    "classification": "says which of {count:,} classes a picture shows",
+    "detection": "finds objects of {count:,} classes in a picture, with a box around each",
+    "segmentation": "says of every pixel of a picture which of {count:,} classes it is of",
+}
+AGREEMENT = {
+    "classification": "share of the pictures with Keras's answer",
+    "detection": "share of the boxes with a score of .25 or more that Keras has too, of the same class and with an IoU above .9",
+    "segmentation": "share of the pixels with Keras's class",
+}
+DIFFERENCE = {
+    "classification": "of any probability from Keras's",
+    "detection": "of the score of any box from that of Keras's box in the same place of the order",
+    "segmentation": "of any probability from Keras's, in as many pictures as memory allows",
+}
+SEES = {
+    "classification": "It sees the whole picture at once and finds no places in it.",
+    "detection": "It sees the whole picture at its own size: objects of a few pixels there are not found.",
+    "segmentation": "It sees the whole picture at its own size, which the mask has too: stretch the mask back for another.",
+}
 UNSET = ("", "none", 0, None)
 
 
@@ -36,13 +56,12 @@ def card(release: Release, sample: str) -> str:
         *files(release),
         "## Where it fails",
         *weaknesses(release),
-        "## None of these",
-        none_of_these(release),
+        *doubt(release),
         "## Intended use and limits",
         limits(release),
         "## Use",
         "Every snippet has the names and sizes of this release. How far it was tried stands under its heading: the tests are "
-        "those of the program that exported this, which try the snippets on a small release of LeNet-5.",
+        "those of the program that exported this, which try the snippets on a small release.",
         *sections(release, sample),
         "## Training",
         *training(release),
@@ -61,7 +80,7 @@ def front_matter(release: Release) -> str:
         lines += [f"license: {release.licence.lower()}"]
     elif release.licence:
         lines += ["license: other", f"license_name: {json.dumps(release.licence, ensure_ascii=False)}"]
-    lines += [f"library_name: {libraries[0]}", f"pipeline_tag: image-{release.objective}"]
+    lines += [f"library_name: {libraries[0]}", f"pipeline_tag: {PIPELINES[release.objective]}"]
     lines += ["tags:", *(f"- {tag}" for tag in libraries), "metrics:", f"- {release.metric}"]
     return "\n".join(["---", *lines, "---"])
 
@@ -72,19 +91,36 @@ def introduction(release: Release) -> Iterator[str]:
     spec = TrainConfig.from_json(release.run["config"]).spec
     shown = ", ".join(map(plain, release.classes[:WORST]))
     more = f" and {len(release.classes) - WORST:,} more" if len(release.classes) > WORST else ""
+    does = SAYS[release.objective].format(count=len(release.classes))
     yield (
-        f"{spec.title}, trained on {plain(release.run['data']['name'])}, says which of {len(release.classes):,} classes a "
-        f"picture shows: {shown}{more} (`labels.txt`). The network is that of {spec.paper}."
+        f"{spec.title}, trained on {plain(release.run['data']['name'])}, {does}: {shown}{more} (`labels.txt`). The network is "
+        f"that of {spec.paper}."
     )
     yield "\n".join(
         (
             f"- Input `{release.input['name']}`: float32 [batch, {height}, {width}, 3], RGB, values 0..255; the whole picture, "
             "upright, stretched to that size. Scaling is inside: send the pixels as they are.",
-            f"- Output `{release.outputs[0]['name']}`: float32 [batch, {len(release.classes)}], adding up to 1, in the order of "
-            "`labels.txt`.",
+            *outputs(release),
             *_other_inputs(release),
         )
     )
+
+
+def outputs(release: Release) -> Iterator[str]:
+    """A line for every output: its shape and what it means."""
+    meaning = {
+        "probabilities": "adding up to 1, in the order of `labels.txt`",
+        "masks": "of every pixel the probability of every class, adding up to 1, in the order of `labels.txt`",
+        "boxes": "ymin, xmin, ymax and xmax as fractions of the picture, 0..1, the surest box first",
+        "classes": "of each box the number of its line in `labels.txt`, from 0",
+        "scores": "of each box how sure the network is, 0..1",
+        "count": "how many of these are boxes; the rest is 0",
+    }
+    for output in release.outputs:
+        shape = ", ".join(map(str, output["shape"]))
+        yield f"- Output `{output['name']}`: float32 [{shape}], {meaning[output['name']]}."
+    if release.objective == "detection":
+        yield "- Boxes of a class that overlap a surer one have been taken out already: no code of yours is needed for that."
 
 
 def _other_inputs(release: Release) -> Iterator[str]:
@@ -93,6 +129,11 @@ def _other_inputs(release: Release) -> Iterator[str]:
     for file in release.files:
         if file.input_dtype == "uint8":
             yield f"- `{file.path}` takes the same values as uint8."
+        if file.tail:
+            yield (
+                f"- `{file.path}` is the first half of a network; give all that it answers, by their names, to `{file.tail}`, "
+                "which has the outputs above."
+            )
         if file.input_dtype == "int8":
             channels = "one grey channel" if file.channels == "grey" else "RGB"
             yield f"- `{file.path}` takes {channels} as int8, the values less 128, and answers in int8; for microcontrollers."
@@ -102,7 +143,7 @@ def files(release: Release) -> Iterator[str]:
     """The table of what each file was measured to do, and the files that could not be made."""
     rows = [
         (
-            f"`{file.path}`",
+            f"`{file.path}`" + (f", `{file.tail}`" if file.tail else ""),
             file.runtime,
             f"{file.precision}: {file.quantisation}" if file.quantisation else file.precision,
             f"{file.bytes:,}",
@@ -116,50 +157,32 @@ def files(release: Release) -> Iterator[str]:
     yield table(("file", "runtime", "precision", "bytes", release.metric, "agreement", "largest difference", "ms"), rows, left=3)
     yield (
         f"Every file answered the same {release.run['heldout']:,} held-out pictures, as Keras did, which has {release.metric} "
-        f"{release.run['metric']:.4f}. *Agreement*: share of the pictures with Keras's answer. *Largest difference*: of any "
-        "probability from Keras's. *ms*: median of single pictures on the CPU of the machine that exported; phones differ."
+        f"{release.run['metric']:.4f}. *Agreement*: {AGREEMENT[release.objective]}. *Largest difference*: "
+        f"{DIFFERENCE[release.objective]}. *ms*: median of single pictures on the CPU of the machine that exported; phones "
+        "differ."
     )
     if release.left_out:
         reasons = (f"- `{VARIANTS[name].path}`: {plain(reason)}" for name, reason in release.left_out.items())
         yield "\n".join(("Left out, because they could not be made:\n", *reasons))
 
 
-def weaknesses(release: Release) -> Iterator[str]:
-    """The classes that are missed most and what for, and how far its probabilities can be believed."""
-    figures, confusion = release.run["figures"], release.run["figures"]["confusion"]
-    seen = [place for place in range(len(release.classes)) if sum(confusion[place])]
-    worst = sorted(seen, key=lambda place: confusion[place][place] / sum(confusion[place]))[:WORST]
-    missed = [_missed(release, confusion[place], place) for place in worst if confusion[place][place] < sum(confusion[place])]
-    yield f"Missed most often: {'; '.join(missed[:NAMED])}." if missed else "It missed none of the held-out pictures."
-    rows = []
-    for place in worst:
-        figure = figures["classes"][release.classes[place]]
-        taken = [f"{plain(release.classes[other])} ({count:,})" for other, count in mistakes(confusion[place], place)]
-        shares = (f"{figure[key]:.3f}" for key in ("recall", "precision", "f1"))
-        rows.append((plain(release.classes[place]), ", ".join(taken) or "-", f"{figure['pictures']:,}", *shares))
-    yield table(("class", "most often taken for", "pictures", "recall", "precision", "F1"), rows, left=2)
-    which = f"The {len(rows)} classes with the lowest recall. " if len(rows) < len(seen) else ""
-    unseen = len(release.classes) - len(seen)
-    unknown = f" Classes without held-out pictures, of which nothing is known: {unseen:,}." if unseen else ""
-    yield (
-        f"{which}*Recall*: share of a class's pictures that it found. *Precision*: share of its answers of that class that were "
-        f"right. These are Keras's answers to the held-out pictures; a few pictures of a class say little.{unknown}"
+def doubt(release: Release) -> list[str]:
+    """From where an answer is to be believed."""
+    if release.objective == "classification":
+        return ["## None of these", none_of_these(release)]
+    return ["## Which boxes to believe", least_score(release)] if release.objective == "detection" else []
+
+
+def least_score(release: Release) -> str:
+    """The score below which a box is not to be told, and what it does."""
+    chosen = release.threshold
+    if not chosen:
+        return "The run chose no score below which a box is to be dropped; the snippets drop none."
+    return (
+        f"Leave out boxes with a score below **{chosen['probability']:.4f}**, as the snippets do. On {chosen['pictures']:,} "
+        f"validation pictures this gives the best balance of boxes that are right and objects that are found: F1 "
+        f"{chosen['f1']:.3f}. Another use may want another score: a higher one for fewer false boxes, a lower one to miss less."
     )
-    yield (
-        f"Expected calibration error {figures['calibration_error']:.4f}: so far, on average, are its probabilities from how "
-        "often it is right (15 equal bins; Guo et al. 2017)."
-    )
-
-
-def _missed(release: Release, row: Sequence[int], place: int) -> str:
-    taken = ", ".join(f"{count:,} taken for **{plain(release.classes[other])}**" for other, count in mistakes(row, place))
-    return f"**{plain(release.classes[place])}** ({sum(row) - row[place]:,} of {sum(row):,} pictures; {taken})"
-
-
-def mistakes(row: Sequence[int], place: int) -> list[tuple[int, int]]:
-    """The classes that a class was taken for most often, and how often, from its row of the confusion matrix."""
-    others = [(other, count) for other, count in enumerate(row) if other != place and count]
-    return sorted(others, key=lambda pair: -pair[1])[:CONFUSED]
 
 
 def none_of_these(release: Release) -> str:
@@ -181,9 +204,9 @@ def limits(release: Release) -> str:
     data = plain(release.run["data"]["name"])
     return "\n".join(
         (
-            f"- For pictures like those of {data}, of one of its classes. Elsewhere, measure it first on pictures of your own.",
+            f"- For pictures like those of {data}, with its classes. Elsewhere, measure it first on pictures of your own.",
             "- Not tested: other cameras, light and backgrounds, pictures of other things, and pictures made to mislead it.",
-            "- It sees the whole picture at once and finds no places in it. One that is not square is distorted, as in training.",
+            f"- {SEES[release.objective]} One of another shape is distorted, as in training.",
             f"- What {data} lacks or shows one-sidedly, it does not know. Nothing was measured for groups of people.",
         )
     )
@@ -225,25 +248,3 @@ def origin(release: Release) -> Iterator[str]:
         "them, so that any client can test itself. `python -m app verify` and this folder's path, in a checkout of the program, "
         "checks both."
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """A table in Markdown.
-
-    Args:
-        left: how many columns are text; the others are numbers, and stand to the right.
-    """
-    line = ["---" if place < left else "---:" for place in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, line, *rows))
-
-
-def plain(text: str) -> str:
-    """A text that Markdown shows as it is, also in a table; an underscore between letters means nothing to it."""
-    marked = re.sub(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"\\{found[0]}", text)
-    return re.sub(r"[&<>|~$]", lambda found: f"&#{ord(found[0])};", marked)
-
-
-def percent(share: float) -> str:
-    """`98.6 %`; 100 % only if it is all."""
-    text = f"{100 * share:.1f}"
-    return "99.9 %" if share < 1 and text == "100.0" else f"{text} %"

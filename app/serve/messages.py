@@ -56,7 +56,8 @@ MESSAGES = {
     "6 output [ModelOutput], 7 instance_group [ModelInstanceGroup], "
     "11 dynamic_batching ModelDynamicBatching of scheduling_choice",
     "ModelInput": "1 name string, 2 data_type DataType, 4 dims [int64]",
-    "ModelOutput": "1 name string, 2 data_type DataType, 3 dims [int64], 4 label_filename string",
+    "ModelOutput": "1 name string, 2 data_type DataType, 3 dims [int64], 5 reshape ModelTensorReshape, 4 label_filename string",
+    "ModelTensorReshape": "1 shape [int64]",
     "ModelInstanceGroup": "1 name string, 4 kind ModelInstanceGroup.Kind, 2 count int32",
     "ModelDynamicBatching": "1 preferred_batch_size [int32], 2 max_queue_delay_microseconds uint64",
     "ModelStatisticsRequest": "1 name string, 2 version string",

@@ -16,7 +16,7 @@ import orjson
 from app.release import LARGEST_BATCH
 from app.runners import Outputs
 from app.serve.refusal import malformed, shortened, too_large
-from app.serve.served import FLOAT, Served
+from app.serve.served import FLOAT, PROBABILITIES, Served
 from app.serve.tensors import TAKEN, Array, checked_shape, from_bytes, from_numbers, strings
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics")
@@ -202,6 +202,8 @@ def _wanted(given: list[dict[str, Any]], binary: bool, served: Served) -> Iterat
             raise malformed("'binary_data' is neither true nor false")
         if type(best) is not int or best < 0:
             raise malformed("'classification' is no number of classes")
+        if best and name != PROBABILITIES:
+            raise malformed(f"'classification' names classes by their probabilities; {served.name} is for {served.objective.name}")
         yield Wanted(name, own, best)
 
 

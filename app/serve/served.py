@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from app.answers import Answer
+from app.answers import AnyAnswer
 from app.errors import UserError
 from app.objectives import OBJECTIVES
 from app.release import LARGEST_BATCH, Artifact, Release, check_artifact, check_extras, onnx_file
 from app.runners import Outputs, first_line
 from app.runners.onnx import CPU, OnnxRunner, available_providers
-from app.serve.refusal import malformed
+from app.serve.refusal import malformed, too_large
 from app.serve.scheduler import Scheduler
 from app.serve.settings import Settings
 from app.serve.statistics import Statistics
@@ -22,6 +23,8 @@ from app.serve.tuning import Tuning, tune
 
 PLATFORM = "onnxruntime_onnx"
 FLOAT, BYTE = "FP32", "UINT8"
+PROBABILITIES = "probabilities"  # the output that names classes
+JSON_NUMBERS = 2**23  # of outputs that are written as JSON: writing them keeps all others waiting
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def prepare(release: Release, settings: Settings) -> Prepared:
         UserError: a file is missing or altered, or there is none of the variant.
     """
     artifact = onnx_file(release, settings.variant, "which the service runs")
+    if artifact.tail:
+        raise UserError(f"{release.folder / artifact.path} is half of a network; serve a whole one with --variant onnx-fp32")
     check_artifact(release, artifact)
     check_extras(release)
     # On the CPU a run takes one core, and there are as many at once as cores: batches of different requests do not wait for
@@ -77,6 +82,7 @@ class Served:
         self.picture_shape = prepared.runner.input_shape
         self.input_name = prepared.runner.input_name
         self.output_shapes = {output["name"]: [-1, *output["shape"][1:]] for output in release.outputs}
+        self.threshold: float = release.threshold.get("probability", 0.0)
         self.tuning = prepared.tuning
         self.slots = prepared.slots
         self.statistics = statistics
@@ -101,10 +107,29 @@ class Served:
         """The outputs for one picture that is decoded where it is run. See `infer`."""
         return await self.scheduler.submit_unread(read, seconds)
 
-    def answers(self, outputs: Outputs, top: int) -> list[Answer]:
-        """What people are told of every picture."""
-        release = self.release
-        return self.objective.answer(outputs, release.classes, top, release.threshold.get("probability", 0.0))
+    def answers(self, outputs: Outputs, top: int | None = None, threshold: float | None = None) -> Sequence[AnyAnswer]:
+        """What people are told of every picture.
+
+        Args:
+            top: how many classes or boxes of each at most; None for as many as its kind of answer has.
+            threshold: that is asked for instead of the release's own.
+        """
+        return self.objective.answer(outputs, self.release.classes, top, self.threshold if threshold is None else threshold)
+
+    def numbers(self, names: Iterable[str] | None = None) -> int:
+        """How many numbers some outputs have for one picture, or all of them."""
+        shapes = self.output_shapes
+        return sum(math.prod(shapes[name][1:]) for name in (shapes if names is None else names))
+
+    def check_json(self, pictures: int, names: Iterable[str] | None = None) -> None:
+        """Refuses outputs that would take too long to write as JSON, before they are worked out.
+
+        Raises:
+            Refusal: there are more numbers than `JSON_NUMBERS`.
+        """
+        if (count := pictures * self.numbers(names)) > JSON_NUMBERS:
+            way = "send fewer pictures, or have them as bytes with 'binary_data_output' at /v2"
+            raise too_large(f"{count} numbers would be answered as JSON, which has room for {JSON_NUMBERS}; {way}")
 
     def metadata(self, versions: list[str]) -> dict[str, Any]:
         """Names, types and shapes, as the Open Inference Protocol tells them.
@@ -128,10 +153,7 @@ class Served:
             "backend": "onnxruntime",
             "max_batch_size": LARGEST_BATCH,
             "input": [{"name": self.input_name, "data_type": "TYPE_FP32", "dims": list(self.picture_shape)}],
-            "output": [
-                {"name": name, "data_type": "TYPE_FP32", "dims": shape[1:], "label_filename": "labels.txt"}
-                for name, shape in self.output_shapes.items()
-            ],
+            "output": [_configured(name, shape[1:]) for name, shape in self.output_shapes.items()],
             "instance_group": [{"name": self.name, "kind": "KIND_CPU", "count": self.slots}],
             "dynamic_batching": {"preferred_batch_size": [self.tuning.batch], "max_queue_delay_microseconds": 0},
         }
@@ -139,3 +161,9 @@ class Served:
     def close(self) -> None:
         """Takes no more; what waits is still answered."""
         self.scheduler.close()
+
+
+def _configured(name: str, sides: list[int]) -> dict[str, Any]:
+    """An output as Triton configures it, which knows no tensor without dimensions, and labels of classes alone."""
+    labels = {"label_filename": "labels.txt"} if name == PROBABILITIES else {}
+    return {"name": name, "data_type": "TYPE_FP32", "dims": sides or [1]} | labels | ({} if sides else {"reshape": {"shape": []}})

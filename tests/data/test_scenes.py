@@ -190,6 +190,14 @@ def test_what_changes_pixels_changes_the_fingerprint(few, monkeypatch, name, val
     assert scenes.load(0, "segmentation").fingerprint != before
 
 
+def test_another_ground_changes_the_fingerprint_though_no_box_moves(few, monkeypatch):
+    before = scenes.load(0, "detection")
+    monkeypatch.setattr(scenes, "_ground", lambda rng, height, width: np.zeros((height, width), np.float32))
+    after = scenes.load(0, "detection")
+    np.testing.assert_array_equal(after.splits["train"].labels, before.splits["train"].labels)
+    assert after.fingerprint != before.fingerprint
+
+
 def test_a_canvas_changes_the_fingerprint(few):
     assert scenes.compose(64, 64, objective="detection").fingerprint != scenes.compose(64, 66, objective="detection").fingerprint
 

@@ -89,9 +89,23 @@ def test_lists_decide_the_splits(listed):
 
 
 def test_trainval_without_train_gives_what_val_has_not(listed):
-    (listed / "ImageSets" / "Main" / "train.txt").unlink()
+    for name in ("train", "test"):
+        (listed / "ImageSets" / "Main" / f"{name}.txt").unlink()
     write_lists(listed, trainval=["p0 1", "p1 -1", "p2", "p3"])
-    assert stems(load(listed)) == {"train": ["p0", "p1", "p2"], "val": ["p3"], "test": ["p4", "p5"]}
+    found = stems(load(listed))
+    assert found["val"] == ["p3"]
+    assert sorted(found["train"] + found["test"]) == ["p0", "p1", "p2"]
+
+
+def test_beside_a_test_list_all_of_trainval_is_trained_on_but_what_validation_needs(tmp_path):
+    names = [f"p{number:02}" for number in range(24)]
+    for name in names:
+        write(tmp_path, name, ("cat", 1, 1, 20, 10))
+    write_lists(tmp_path, train=names[:10], val=names[10:20], trainval=names[:20], test=names[20:])
+    found = stems(load(tmp_path))
+    assert found["test"] == names[20:]
+    assert len(found["val"]) == 2
+    assert sorted(found["train"] + found["val"]) == names[:20]
 
 
 def test_without_lists_the_splits_are_drawn(tmp_path):

@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.export.card import card, plain
+from app.export.card import card
+from app.export.markdown import plain
 
 SAMPLE = "samples/00.png"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.layers.non_max_suppression import ROUNDS, NonMaxSuppression
 
-SIDE = 16  # steps of a coordinate: fractions that float32 has exactly, so that thresholds are met or not met in both ways of counting
+SIDE = 16  # steps of a coordinate: fractions that float32 has exactly, so that both ways of counting meet a threshold alike
 BOXES, CLASSES = 10, 3
 
 

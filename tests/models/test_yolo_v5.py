@@ -1,3 +1,5 @@
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -20,7 +22,9 @@ PUBLISHED = {"yolo_v5n": 1_872_157, "yolo_v5s": 7_235_389, "yolo_v5m": 21_190_55
 NAMES = ["yolo_v5_tiny", *PUBLISHED]
 
 
+@cache
 def tiny(shape=(64, 64, 3), classes=3, **options):
+    """Shared: do not train it."""
     keras.utils.set_random_seed(0)
     return get_model("yolo_v5_tiny").build(shape, classes, **options)
 
@@ -106,7 +110,7 @@ def test_predictions_are_decoded_as_the_formula_has_it(seed, size, scale):
 def test_low_precision_reaches_the_heads_and_not_the_boxes():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = tiny()
+        network = tiny.__wrapped__()
     finally:
         keras.config.set_dtype_policy("float32")
     assert network.get_layer("stem").compute_dtype == "bfloat16"
@@ -167,7 +171,7 @@ def test_eight_pictures_can_be_learnt_by_heart():
     from app.metrics.detection import measure
 
     images, labels = rectangles(8)
-    network = tiny(anchors=find_anchors(labels, 64, 64))
+    network = tiny.__wrapped__(anchors=find_anchors(labels, 64, 64))
     network.compile(keras.optimizers.Adam(3e-3), YoloV5())
     targets = encoder(network, 3)(labels)
     for _ in range(250):

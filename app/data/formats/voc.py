@@ -51,8 +51,13 @@ def load(folder: Path, split_seed: int) -> Source:
 
 
 def read_lists(folder: Path, left_out: list[LeftOut]) -> dict[SplitName, list[str]]:
-    """The names in `train.txt`, `val.txt`, `test.txt` of a folder; without the first, what `trainval.txt` has beside val's."""
+    """The names in `trainval.txt` and `test.txt` of a folder, else in `train.txt`, `val.txt` and `test.txt`.
+
+    Where a test list stands apart, all of trainval is trained on, as is usual, but for the few that validation is drawn from.
+    """
     names = {split: _lines(folder / name) for split, name in LISTS.items() if (folder / name).is_file()}
+    if names.get("test") and (folder / BOTH).is_file():
+        names = {"train": _lines(folder / BOTH), "test": names["test"]}
     if "train" not in names and (folder / BOTH).is_file():
         names["train"] = [name for name in _lines(folder / BOTH) if name not in set(names.get("val", ()))]
     if names and "train" not in names:

@@ -32,14 +32,19 @@ class Snippet:
         name: of its file.
         variants: those that it can use, the one that it names first.
         tried: what was done with it, in words that start with RUN if a test runs it.
+        objectives: of the releases that it is for. The file of another objective than classification lies in a folder of its
+            name.
     """
 
     name: str
     title: str
     variants: tuple[str, ...]
     tried: str
+    objectives: tuple[str, ...] = ("classification",)
 
 
+BOTH = ("detection", "segmentation")
+NOT_BUILT = "Not built: it needs {}. MediaPipe for Python runs the file."
 # The most useful first.
 SNIPPETS = (
     Snippet("python_onnx", "Python: ONNX Runtime", ONNX, f"{RUN}."),
@@ -79,6 +84,21 @@ SNIPPETS = (
         f"{RUN} with stand-ins for the classes of TensorFlow Lite Micro; not on a board. TensorFlow Lite Micro for Python runs "
         "the file.",
     ),
+    Snippet("python_onnx", "Python: ONNX Runtime", ONNX, f"{RUN}.", BOTH),
+    Snippet("python_litert", "Python: LiteRT", FLOATS, f"{RUN}.", ("detection",)),
+    Snippet("python_litert_halves", "Python: LiteRT, in integers", ("tflite-int8",), f"{RUN}.", ("detection",)),
+    Snippet("python_litert", "Python: LiteRT", TFLITE, f"{RUN}.", ("segmentation",)),
+    Snippet("kotlin_mediapipe", "Android: MediaPipe Tasks", FLOATS, NOT_BUILT.format("Android's tools"), BOTH),
+    Snippet("swift", "iOS: MediaPipe Tasks", FLOATS, NOT_BUILT.format("Xcode"), BOTH),
+    Snippet("browser", "Browser: ONNX Runtime Web", ONNX, "Not run in a browser.", BOTH),
+    Snippet("python_mediapipe", "Python: MediaPipe Tasks", FLOATS, f"{RUN}, with MediaPipe 1.2.2.", BOTH),
+    Snippet(
+        "service_protocol",
+        "Service: Open Inference Protocol (Convoy, Triton, KServe)",
+        ONNX,
+        "Not run with a server; the same request is for a classifier, with `python -m app serve`.",
+        BOTH,
+    ),
 )
 
 
@@ -88,10 +108,13 @@ def sections(release: Release, sample: str) -> Iterator[str]:
     Args:
         sample: path of a picture in the release.
     """
+    folder = HERE if release.objective == "classification" else HERE / release.objective
     for snippet in SNIPPETS:
+        if release.objective not in snippet.objectives:
+            continue
         paths = [VARIANTS[variant].path for variant in snippet.variants]
         if files := [file for path in paths if (file := release.file(path))]:
-            text = (HERE / f"{snippet.name}.md").read_text(encoding="utf-8").rstrip()
+            text = (folder / f"{snippet.name}.md").read_text(encoding="utf-8").rstrip()
             yield f"### {snippet.title}\n\n*{snippet.tried}*\n\n{filled(text, values(release, sample, files))}"
 
 
@@ -123,6 +146,8 @@ def values(release: Release, sample: str, files: list[Artifact]) -> dict[str, st
         "channels": "1" if file.channels == "grey" else "3",
         "colours": "grey" if file.channels == "grey" else "red, green and blue",
         "classes": str(len(release.classes)),
+        "tail": file.tail,
+        "least": f"{max(0.01, release.threshold.get('probability', 0.0)):.4f}",  # MediaPipe takes 0 for: as the file says
         "threshold": f"{release.threshold.get('probability', 0.0):.4f}",
         "operator_count": str(len(operators)),
         "operators": "\n".join(f"    operators.Add{name}();" for name in operators),
