@@ -181,6 +181,8 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
         raise UserError("--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too")
+    if config.qat and spec.objective != "classification":
+        raise UserError(f"--qat is for classifiers; {spec.name} is for {spec.objective}, leave it out")
     if config.qat and config.precision != "float32":
         raise UserError(f"--qat imitates integers in float32; not in --precision {config.precision}, leave one of them out")
 

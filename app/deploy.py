@@ -96,8 +96,8 @@ def main_path(network: Any) -> Any:
 
 
 def heads(network: Any) -> tuple[str, ...]:
-    """The names of the outputs of a network that has several; of one that has only its main one: none."""
-    return tuple(network.output) if isinstance(network.output, dict) and len(network.output) > 1 else ()
+    """The names of the outputs of a network that has logits and auxiliary heads; of others: none."""
+    return tuple(network.output) if isinstance(network.output, dict) and MAIN in network.output else ()
 
 
 def grey_front() -> Any:

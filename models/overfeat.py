@@ -106,7 +106,7 @@ def overfeat(form: Form, input_shape: Shape, classes: int, *, width: float = 1.0
     levels = []
     for number, scale in enumerate(parse_scales(scales) or form.scales, start=1):
         height, across = (max(form.window, round(scale * form.window * side / min(size))) for side in size)
-        level = keras.layers.Resizing(height, across, name=f"level{number}")(x)
+        level = layers.PyramidLevel(height, across, name=f"level{number}")(x)
         if form.margin:
             rest = [-(side + 2 * form.margin - form.window) % form.stride for side in (height, across)]
             around = tuple((form.margin, form.margin + more) for more in rest)  # the last windows reach the edges

@@ -48,7 +48,7 @@ def yolo_v1(
         dropout: share of the hidden layer that is dropped; the paper's is .5.
     Shapes: [B, H, W, C] -> predictions [B, grid * grid, 5 * boxes + classes], as `layers.GridPredictions` says; at 448x448
         the maps before the dense layers are 7x7x1024.
-    Source: Redmon et al. 2016, figure 3 and section 2.2.
+    Source: Redmon et al. 2016, figure 3 and sections 2.1 and 2.2.
     """
     image, x = picture(input_shape)
     x = _convolutions(x, FULL, width, normalisation)
@@ -74,7 +74,7 @@ def yolo_v1_tiny(
         width: every number of maps is multiplied by it.
         normalisation: "none" leaves it out.
     Shapes: [B, H, W, C] -> predictions [B, cells, 5 * boxes + classes]; 8x8 cells at 128x128.
-    Source: Redmon et al. 2016, section 2.2, for the number of layers of Fast YOLO.
+    Source: Redmon et al. 2016, section 2.1, for the number of layers of Fast YOLO.
     """
     image, x = picture(input_shape)
     x = _convolutions(x, TINY, width, normalisation)

@@ -90,7 +90,7 @@ def parse_anchors(text: str) -> list[list[tuple[float, float]]]:
 def _partial_stage(x: Any, maps: int, units: int, name: str, *, shortcut: bool = True) -> Any:
     """Half of the maps through residual units, the other half past them, and a convolution across both.
 
-    Source: Wang et al. 2020, figure 2b; the units are those of Redmon and Farhadi 2018, table 1.
+    Source: Wang et al. 2020, figure 5; the units are those of Redmon and Farhadi 2018, table 1.
     """
     past = conv_unit(x, maps // 2, 1, f"{name}_past", **FORM)
     x = conv_unit(x, maps // 2, 1, f"{name}_through", **FORM)
@@ -104,7 +104,7 @@ def _partial_stage(x: Any, maps: int, units: int, name: str, *, shortcut: bool =
 def _pooled(x: Any, maps: int, name: str) -> Any:
     """Each place with the largest values around it, in windows of 5, 9 and 13 places: one pooling after the other.
 
-    Source: He et al. 2014, in the form of Huang et al. 2020 (DC-SPP-YOLO), section 3.2, where sizes stay the same.
+    Source: He et al. 2014, in the form of Bochkovskiy et al. 2020, section 2.3, where sizes stay the same.
     """
     x = conv_unit(x, maps // 2, 1, f"{name}_before", **FORM)
     levels = [x]

@@ -85,6 +85,7 @@ def make_run(folder: Path, classes: list[str] = CLASSES, data: str = "digits") -
 
 SHAPES = ["square", "disc"]
 SIDE, LARGEST, SMALLEST = 64, 26, 14  # pixels: of a picture and of what is in it
+TRAINED, EPOCHS = 960, 6
 FEW = ("tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8")
 
 
@@ -98,7 +99,7 @@ def detection_run() -> Run:
         maps = keras.layers.Conv2D(2 * (5 + len(SHAPES)), 1, name="head8")(x)
         return layers.AnchorPredictions([[(16, 16), (24, 24)]], [8], (SIDE, SIDE), len(SHAPES), name="predictions")([maps])
 
-    pictures, boxes, _ = shapes(1200, 0)
+    pictures, boxes, _ = shapes(TRAINED, 0)
     network = _network(finish)
     _fit(network, pictures, encoder(network, len(SHAPES))(boxes), YoloV5())
     return _scene_run(network, "yolo_v5_tiny", "detection", SHAPES, boxes=True)
@@ -112,7 +113,7 @@ def segmentation_run() -> Run:
         x = keras.layers.Conv2DTranspose(8, 4, 4, activation="relu", name="up")(x)
         return keras.layers.Conv2DTranspose(1 + len(SHAPES), 4, 2, "same", name="logits")(x)
 
-    pictures, _, masks = shapes(1200, 0)
+    pictures, _, masks = shapes(TRAINED, 0)
     network = _network(finish)
     _fit(network, pictures, masks, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return _scene_run(network, "unet", "segmentation", ["background", *SHAPES], boxes=False)
@@ -167,9 +168,9 @@ def _network(finish):
 
 
 def _fit(network, pictures, targets, loss) -> None:
-    steps = 8 * len(pictures) // 16
+    steps = EPOCHS * len(pictures) // 16
     network.compile(keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(4e-3, steps)), loss)
-    network.fit(pictures.astype(np.float32), targets, batch_size=16, epochs=8, verbose=0)
+    network.fit(pictures.astype(np.float32), targets, batch_size=16, epochs=EPOCHS, verbose=0)
     network.compile(None)
 
 
@@ -186,7 +187,7 @@ def _scene_run(network, model: str, objective: str, classes: list[str], *, boxes
         "objective": objective,
         "classes": classes,
         "input_shape": (SIDE, SIDE, 3),
-        "data": {"name": "shapes", "fingerprint": "1" * 64, "splits": {"train": 1200, "test": len(pictures)}},
+        "data": {"name": "shapes", "fingerprint": "1" * 64, "splits": {"train": TRAINED, "test": len(pictures)}},
         "versions": {"keras": keras.__version__},
         "git_commit": None,
         "backend": "tensorflow",

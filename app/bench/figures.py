@@ -76,10 +76,28 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a detector spends on its boxes: decoding what the network answers, and taking out those that overlap a better one.
+
+    Args:
+        whole_ms, body_ms: of a picture, with and without that, measured in turns.
+        share: of the pictures a second that it costs.
+    """
+
+    path: str
+    runtime: str
+    threads: int
+    whole_ms: float
+    body_ms: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A release, measured.
 
     Args:
+        costs: of finding boxes, of the float32 files of a detector.
         machine: processor, cores and versions.
         settings: pictures a round, rounds, threads.
     """
@@ -90,6 +108,7 @@ class Benchmark:
     machine: dict[str, Any]
     settings: dict[str, Any]
     rows: tuple[Row, ...]
+    costs: tuple[Cost, ...] = ()
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
@@ -97,7 +116,7 @@ class Benchmark:
         return tuple(ratio for row in self.rows if row.precision == "int8" for ratio in _ratios(row, self.rows))
 
     def to_json(self) -> dict[str, Any]:
-        """`{"release", "version", "metric", "machine", "settings", "files": [...], "ratios": [...]}`"""
+        """`{"release", "version", "metric", "machine", "settings", "files": [...], "costs": [...], "ratios": [...]}`"""
         values = asdict(self)
         values["files"] = values.pop("rows")
         return values | {"ratios": [asdict(ratio) for ratio in self.ratios]}
@@ -113,6 +132,13 @@ def timing(threads: int, rounds: Sequence[tuple[Sequence[float], float]]) -> Tim
         cpu_ms=_rounded(statistics.median(1000 * busy for _, busy in rounds)),
         rounds_ms=tuple(map(_rounded, medians)),
     )
+
+
+def cost(path: str, runtime: str, threads: int, rounds: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Cost:
+    """What finding boxes costs, by the seconds of every picture with and without it, round by round."""
+    whole, body = ([1000 * percentile(seconds, 50) for seconds in one] for one in zip(*rounds, strict=True))
+    share = 1 - statistics.median(map(truediv, body, whole))  # of a round, because what slows a round down slows both
+    return Cost(path, runtime, threads, _rounded(statistics.median(whole)), _rounded(statistics.median(body)), _rounded(share))
 
 
 def throughput(threads: int, median_ms: float, batches: Mapping[int, Sequence[float]]) -> Throughput:

@@ -16,7 +16,7 @@ def text(found: Benchmark) -> str:
     headers += [title for count in numbers for title in (f"{_threads(count)}: ms", "p95", "CPU ms")]
     headers += ["pictures/s", "batch", found.metric, "agreement", "status"]
     rows = [_cells(row, numbers) for row in found.rows]
-    return "\n".join([table(headers, rows), *_reasons(found), *_ratios(found), *_remarks(found)])
+    return "\n".join([table(headers, rows), *_reasons(found), *_ratios(found), *_costs(found), *_remarks(found)])
 
 
 def _cells(row: Row, numbers: list[int]) -> list[str]:
@@ -54,6 +54,14 @@ def _ratios(found: Benchmark) -> list[str]:
         f"{one.path} takes {one.ratio:.2f} of the time of {one.to} in {one.runtime} on {_threads(one.threads)}"
         for one in found.ratios
         if one.threads == fewest
+    ]
+
+
+def _costs(found: Benchmark) -> list[str]:
+    return [
+        f"finding boxes takes {100 * one.share:.0f} % of the pictures a second of {one.path} in {one.runtime} on "
+        f"{_threads(one.threads)}: {milliseconds(one.whole_ms)} ms a picture, {milliseconds(one.body_ms)} ms up to the raw heads"
+        for one in found.costs
     ]
 
 

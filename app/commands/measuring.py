@@ -41,6 +41,12 @@ def benchmark(given: argparse.Namespace) -> None:
 
     pictures, judge = _samples(release)
     found = measure(release, pictures, judge, settings, nothing if given.json else say)
+    from dataclasses import replace
+
+    from app.bench.boxes import costs
+    from app.export.body import write_body
+
+    found = replace(found, costs=tuple(costs(release, pictures, write_body, settings, nothing if given.json else say)))
     print(json.dumps(found.to_json(), indent=2) if given.json else text(found))
     if given.plot:
         from app.bench.plot import draw

@@ -15,13 +15,14 @@ from app.demo.runtimes import RUNTIMES, copy_runtime, installed_runtimes
 from app.errors import UserError
 from app.release import Artifact, Release, check_artifact, check_extras
 
-PAGE = Path(__file__).parent / "page"
+PAGES = (Path(__file__).parent / "page", Path(__file__).parents[1] / "page")  # its own parts, and those of the service's too
 SITE = "site.json"
 MANIFEST = "manifest.webmanifest"
 WORKER = "sw.js"
 PLACEHOLDER = "/* what was built */ {}"
 SAMPLES = "samples"
-OBJECTIVE = "classification"
+DOES = {"classification": "Classifies", "detection": "Finds things in", "segmentation": "Finds the areas of things in"}
+DRAWABLE = "classification"  # a drawing is set in the middle, as digits are prepared: nothing to find a place in
 LARGE = 20 * 2**20  # bytes of a model that a phone fetches only when it is chosen
 # Faithful first: the page starts with the first of them.
 PREFERRED = ("onnx", "tflite")
@@ -56,14 +57,22 @@ def browser_variants(release: Release) -> list[Artifact]:
     """The files that browsers can run, the one to start with first.
 
     Raises:
-        UserError: there is none, or the page does not know what they answer.
+        UserError: there is none.
     """
-    if release.objective != OBJECTIVE:
-        raise UserError(f"'{release.folder}' is a release for {release.objective}; the demo shows {OBJECTIVE}")
-    found = [file for file in release.files if file.format in RUNTIMES and file.input_dtype != "int8" and file.channels == "RGB"]
+    found = [file for file in _runnable(release) if not file.tail]
     if not found:
         raise UserError(f"'{release.folder}' has no file for browsers; export it with --variants onnx-fp32 tflite-int8")
     return sorted(found, key=lambda file: PREFERRED.index(file.format))  # sorted keeps the release's order within a format
+
+
+def _runnable(release: Release) -> list[Artifact]:
+    return [file for file in release.files if file.format in RUNTIMES and file.input_dtype != "int8" and file.channels == "RGB"]
+
+
+def _absent(release: Release) -> str:
+    """Why files that a browser could run are not on the page."""
+    halves = [f"{file.format}-{file.precision}" for file in _runnable(release) if file.tail]
+    return f"Not here: {', '.join(halves)}, which is in two files; the page runs whole ones." if halves else ""
 
 
 def describe(release: Release, variants: list[Artifact], samples: list[Path]) -> dict[str, Any]:
@@ -72,12 +81,14 @@ def describe(release: Release, variants: list[Artifact], samples: list[Path]) ->
     return {
         "name": release.name,
         "version": release.version,
+        "objective": release.objective,
         "classes": list(release.classes),
         "shape": {"height": height, "width": width},
         "metric": release.metric,
         "threshold": release.threshold.get("probability", 0),
-        "drawing": drawing(samples, release.classes),
+        "drawing": drawing(samples, release.classes) if release.objective == DRAWABLE else None,
         "heldout": release.run["heldout"],
+        "absent": _absent(release),
         "variants": [
             {
                 "name": f"{variant.format}-{variant.precision}",
@@ -97,7 +108,8 @@ def describe(release: Release, variants: list[Artifact], samples: list[Path]) ->
 
 
 def _write(release: Release, variants: list[Artifact], installed: Path, site: Path) -> list[str]:
-    shutil.copytree(PAGE, site, dirs_exist_ok=True)
+    for page in PAGES:
+        shutil.copytree(page, site, dirs_exist_ok=True)
     (site / "model").mkdir()
     for variant in variants:
         shutil.copyfile(release.folder / variant.path, site / "model" / variant.path)
@@ -123,7 +135,7 @@ def _manifest(release: Release) -> dict[str, Any]:
     return {
         "name": f"Convoy {release.name}",
         "short_name": release.name,
-        "description": f"Classifies pictures on this device: {release.name}, version {release.version}.",
+        "description": f"{DOES[release.objective]} pictures on this device: {release.name}, version {release.version}.",
         "start_url": "./",
         "scope": "./",
         "display": "standalone",

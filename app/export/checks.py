@@ -76,6 +76,7 @@ def examine(trial: Trial, variant: Variant, path: Path) -> Artifact:
     tail: Path | None = getattr(runner, "tail", None)
     if tail:
         check_operators(tail)
+    check_names(trial, variant, runner, run_pictures(runner, trial.pictures[:1]))
     outputs, exact = answers(runner, trial.pictures, trial.objective)
     artifact = Artifact(
         path=variant.path,

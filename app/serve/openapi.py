@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any
 
 from app.release import LARGEST_BATCH
-from app.serve.schemas import SCHEMAS, Schema, named, text, whole
+from app.serve.schemas import ANSWER_EXAMPLES, PROBABILITY, SCHEMAS, TOLD, Schema, named, text, whole
 
 JSON, OCTETS, FORM, PLAIN, HTML = "application/json", "application/octet-stream", "multipart/form-data", "text/plain", "text/html"
 PICTURES, PROTOCOL, REPOSITORY, MONITORING, PAGES = "Pictures", "Open Inference Protocol", "Repository", "Monitoring", "Pages"
 ABOUT = (
-    "Networks that name what is on a picture, behind the Open Inference Protocol (KServe V2) with Triton's extensions, and "
-    'behind a plain endpoint for pictures. Every error is `{"error": "one sentence"}`. Every answer has the header '
+    "Networks that name what is on a picture or find where, behind the Open Inference Protocol (KServe V2) with Triton's "
+    'extensions, and behind a plain endpoint for pictures. Every error is `{"error": "one sentence"}`. Every answer has the header '
     "`x-request-id`: the one that the request came with, or a new one; the service's log has it too. Bodies may be packed by "
     "gzip or deflate (`Content-Encoding`), answers are where `Accept-Encoding` asks for it. GET routes answer HEAD too, and "
     "every route answers OPTIONS. What is no HTTP is answered with 400, a path that is too long with 414, a head that is too "
@@ -29,8 +29,11 @@ PARAMETERS = {
     "Version": {"name": "version", "in": "path", "required": True, "schema": text(), "description": "Its number."},
     "File": {"name": "file", "in": "path", "required": True, "schema": text(example="main.js"), "description": "Of the pages."},
 }
-TOP = {"name": "top", "in": "query", "schema": whole(minimum=1, maximum=1000, default=5),
-       "description": "How many classes an answer names."}  # fmt: skip
+TOP = {"name": "top", "in": "query", "schema": whole(minimum=1, maximum=1000), "description":
+       "How many classes or boxes an answer names at most; left out: 5 labels, all boxes, all classes of a mask."}  # fmt: skip
+THRESHOLD = {"name": "threshold", "in": "query", "schema": PROBABILITY, "description":
+             "Boxes with a lower score are not named, and labels are `none_of_these` below it; left out: the release's own, "
+             "which `/v1/models` tells. A mask knows none."}  # fmt: skip
 # Why a request is not answered, by status: what everybody may get, and what bodies add.
 TROUBLE = {
     400: "The request is malformed; the sentence says where.",
@@ -133,20 +136,22 @@ Operations = list[tuple[str, str, dict[str, Any]]]
 
 
 def _pictures() -> Operations:
-    answers = {JSON: {"schema": {"anyOf": [named(name) for name in ("Answer", "FileAnswer", "Answers", "Predictions")]},
-                      "example": SCHEMAS["Answer"]["examples"][0]}}  # fmt: skip
+    kinds = [*TOLD, *(f"File{name}" for name in TOLD), "Answers", "Predictions"]
+    examples = {name: {"summary": name, "value": value} for name, value in ANSWER_EXAMPLES.items()}
+    answers = {JSON: {"schema": {"oneOf": [named(name) for name in kinds]}, "examples": examples}}
     body = {**_raw("image/*", OCTETS), FORM: {"schema": named("Form")}, **json("Instances")}
     about = (
         f"The body is a picture (JPEG, PNG, WebP, BMP, GIF or TIFF of any size), a form with 1 to {LARGEST_BATCH} of them, or "
-        "TensorFlow Serving's `instances`. One picture gets its labels, several get `predictions` in their order, `instances` "
-        "get a probability for each class. Pictures are turned upright, laid on white and stretched, as in training."
+        "TensorFlow Serving's `instances`. One picture gets labels, boxes or a mask, as the model's objective is; several "
+        "get `predictions` in their order, `instances` get the network's own numbers. Pictures are turned upright, laid on white "
+        "and stretched, as in training; boxes are fractions of the upright picture, so that they fit whatever its size."
     )  # fmt: skip
     catalogue = operation(PICTURES, "Lists the models, with their classes and the size of their pictures.",
                           answer("The newest version of every model.", json("Catalogue")))  # fmt: skip
     return [("/v1/models", "get", catalogue)] + [
         (f"/v1/models/{{model}}{version}:predict", "post", operation(
             PICTURES, f"Names what is on pictures{', by one version of a model' if version else ''}.",
-            answer("The likeliest classes, or all probabilities.", answers), (404, *BODY, 500, 504), body, about, [TOP]))
+            answer("What is on the picture, or all numbers.", answers), (404, *BODY, 500, 504), body, about, [TOP, THRESHOLD]))
         for version in ("", "/versions/{version}")
     ]  # fmt: skip
 

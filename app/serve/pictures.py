@@ -1,4 +1,4 @@
-"""Pictures straight in: a file as the body, a form, or TensorFlow Serving's instances; labels and probabilities out.
+"""Pictures straight in: a file as the body, a form, or TensorFlow Serving's instances; labels, boxes, masks or numbers out.
 
 Source: TensorFlow Serving's documentation, "RESTful API" (predict).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from functools import partial
 from typing import Any
@@ -26,10 +27,11 @@ from app.serve.statistics import Counted
 from app.serve.tensors import Array, from_numbers
 from app.serve.visit import Visit
 
-TOP = 5
 SMALL_BYTES, SMALL_PIXELS = 2**14, 2**14
 TOGETHER = 4  # times the pixels of one picture: what those of one request may have
 LARGE_BYTES = 2**18  # JSON longer than this is read in a thread
+LARGE_NUMBERS = 2**15  # more outputs than this are made an answer in a thread
+SHARE = re.compile(r"[0-9]{0,20}\.?[0-9]{1,20}([eE]-[0-9]{1,3})?")
 FORM, JSON = "multipart/form-data", "application/json"
 
 
@@ -42,11 +44,12 @@ async def predict(request: Request, model: str, version: str = "") -> Response:
         if b";" in content:
             content, options = parse_options_header(content)
         form, body = content.decode("latin-1").strip().lower(), await request.body()
-        top = _top(request)
+        top, threshold = _top(request), _threshold(request)
         if form == JSON or (not form and body[:1] == b"{"):
             images = await visit.in_thread(instances, body, served, pixels, visit.until)
             del body  # which may be much larger than its pictures, and they may wait for a slot
             counted.pictures = len(images)
+            served.check_json(len(images))
             return json_response({"predictions": _predictions(await served.infer(images, visit.remaining))})
         if form == FORM:
             names, images = await visit.in_thread(_of_form, body, options.get(b"boundary", b""), served, pixels, visit.until)
@@ -56,11 +59,10 @@ async def predict(request: Request, model: str, version: str = "") -> Response:
         else:
             names, counted.pictures = [""], 1
             outputs = await _of_picture(body, served, visit)
-        answers = served.answers(outputs, top)
-    told = [
-        {"model": served.name, "version": served.version} | ({"file": name} if form == FORM else {}) | answer.to_json()
-        for name, answer in zip(names, answers, strict=True)
-    ]
+        if len(names) * served.numbers() > LARGE_NUMBERS:
+            told = await visit.in_thread(_told, served, names if form == FORM else [], outputs, top, threshold)
+        else:
+            told = _told(served, names if form == FORM else [], outputs, top, threshold)
     return json_response(told[0] if len(told) == 1 else {"predictions": told})
 
 
@@ -81,6 +83,15 @@ async def _of_picture(body: bytes, served: Served, visit: Visit) -> Outputs:
     if images is None:
         images = await visit.in_thread(_decoded, files, served, pixels, visit.until)
     return await served.infer(images, visit.remaining)
+
+
+def _told(served: Served, names: list[str], outputs: Outputs, top: int | None, threshold: float | None) -> list[dict[str, Any]]:
+    """What people are told of every picture, as JSON; with the names of the files of a form."""
+    answers = served.answers(outputs, top, threshold)
+    told = [{"model": served.name, "version": served.version} for _ in answers]
+    for one, name in zip(told, names, strict=False):
+        one["file"] = name
+    return [one | answer.to_json() for one, answer in zip(told, answers, strict=True)]
 
 
 def _of_form(body: bytes, boundary: bytes, served: Served, pixels: int, until: float) -> tuple[list[str], Array]:
@@ -178,10 +189,24 @@ def _predictions(outputs: Outputs) -> list[Any]:
     return [{name: values[row] for name, values in outputs.items()} for row in range(len(next(iter(outputs.values()))))]
 
 
-def _top(request: Request) -> int:
-    if not request.query_string:
-        return TOP
-    given = request.query.get("top", [str(TOP)])[-1]
+def _top(request: Request) -> int | None:
+    given = _asked(request, "top")
+    if given is None:
+        return None
     if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= 1000):
-        raise malformed(f"top={shortened(given)} is no number of classes from 1 to 1000")
+        raise malformed(f"top={shortened(given)} is no number of classes or boxes from 1 to 1000")
     return int(given)
+
+
+def _threshold(request: Request) -> float | None:
+    given = _asked(request, "threshold")
+    if given is None:
+        return None
+    if not SHARE.fullmatch(given) or float(given) > 1:
+        raise malformed(f"threshold={shortened(given)} is no number from 0 to 1")
+    return float(given)
+
+
+def _asked(request: Request, name: str) -> str | None:
+    """A word behind the question mark; of several the last."""
+    return request.query.get(name, [None])[-1] if request.query_string else None

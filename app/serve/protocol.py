@@ -156,6 +156,7 @@ def _request(values: dict[str, Any], raw: memoryview, served: Served) -> Inferen
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise malformed("'outputs' is no list of outputs")
     asked = asked_outputs(wanted, served, binary)
+    served.check_json(len(images), [one.name for one in asked if not one.binary and not one.best])
     return Inference(images, asked, name, seconds(parameters))
 
 
@@ -203,7 +204,9 @@ def _wanted(given: list[dict[str, Any]], binary: bool, served: Served) -> Iterat
         if type(best) is not int or best < 0:
             raise malformed("'classification' is no number of classes")
         if best and name != PROBABILITIES:
-            raise malformed(f"'classification' names classes by their probabilities; {served.name} is for {served.objective.name}")
+            raise malformed(
+                f"'classification' names classes by their probabilities; {served.name} is for {served.objective.name}"
+            )
         yield Wanted(name, own, best)
 
 

@@ -15,7 +15,8 @@ from app.serve.service import NAME, Service
 from app.serve.statistics import Counted, Statistics
 
 # Read once: what is served does not depend on a file that can be opened.
-FILES = {file.name: file.read_bytes() for file in Path(__file__).with_name("page").iterdir()}
+HERE = Path(__file__).parent
+FILES = {file.name: file.read_bytes() for folder in (HERE / "page", HERE.parent / "page") for file in folder.iterdir()}
 OPTIONS_BYTES = 2**16
 KINDS = {".html": b"text/html; charset=utf-8", ".css": b"text/css; charset=utf-8", ".js": b"text/javascript; charset=utf-8"}
 # Of the pages: nothing from elsewhere, nothing inline; pictures are shown from where the browser has them.
@@ -133,6 +134,7 @@ async def catalogue(request: Request) -> Response:
             "versions": repository.versions(name),
             "objective": served.objective.name,
             "classes": served.release.classes,
+            "threshold": served.threshold,
             "input": dict(zip(("height", "width", "channels"), served.picture_shape, strict=True)),
             "ready": served.scheduler.alive,
         }

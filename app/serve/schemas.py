@@ -58,11 +58,26 @@ SHAPE = rows({"type": "integer", "minimum": -1}, "-1 is for any number of pictur
 DURATION = record({"count": whole(), "ns": whole("nanoseconds, all together")})
 STATES = ["READY", "UNAVAILABLE"]
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
-ANSWER = {
-    "model": text(),
-    "version": text(),
-    "labels": rows(record({"label": text(), "probability": PROBABILITY}), "the likeliest first"),
-    "none_of_these": truth("whether the network is so unsure that the picture is likely none of its classes"),
+WHO = {"model": text(), "version": text()}
+FILE = {"file": text("as the form named it")}
+FOUND = record(
+    {"label": text(), "score": PROBABILITY,
+     "box": rows({"type": "number"}, "ymin, xmin, ymax, xmax, fractions of the picture", minItems=4, maxItems=4)},
+)  # fmt: skip
+PAINTED = record(
+    {"width": whole("pixels, the network's", 1), "height": whole("pixels, the network's", 1),
+     "classes": rows(record({"label": text(), "share": PROBABILITY}), "with their shares of the picture, the largest first"),
+     "png": text("a grey PNG of that size, whose values are the numbers of the classes", contentEncoding="base64",
+                 contentMediaType="image/png")},
+)  # fmt: skip
+# What a picture is answered, by the model's objective.
+TOLD = {
+    "Labels": {
+        "labels": rows(record({"label": text(), "probability": PROBABILITY}), "the likeliest first"),
+        "none_of_these": truth("whether the network is so unsure that the picture is likely none of its classes"),
+    },
+    "Boxes": {"boxes": rows(FOUND, "the surest first")},
+    "Mask": {"mask": PAINTED},
 }
 TENSOR = {"name": text(), "datatype": text(), "shape": SHAPE}
 SIZE = whole("bytes of this tensor behind the JSON, instead of `data`")
@@ -84,9 +99,20 @@ INFER_EXAMPLE = {
     "id": "42",
     "inputs": [{"name": "image", "shape": [1, 28, 28, 3], "datatype": "FP32", "data": [0, 0, 0]}],
 }
-ANSWER_EXAMPLE = {
-    "model": "lenet5-mnist", "version": "1",
-    "labels": [{"label": "7", "probability": 0.998}, {"label": "1", "probability": 0.001}], "none_of_these": False,
+# By the schemas' names in `TOLD`.
+ANSWER_EXAMPLES = {
+    "Labels": {
+        "model": "lenet5-mnist", "version": "1",
+        "labels": [{"label": "7", "probability": 0.998}, {"label": "1", "probability": 0.001}], "none_of_these": False,
+    },
+    "Boxes": {
+        "model": "yolo_v5_tiny-scenes", "version": "1",
+        "boxes": [{"label": "7", "score": 0.97, "box": [0.1, 0.25, 0.4, 0.45]}],
+    },
+    "Mask": {
+        "model": "unet-scenes", "version": "1",
+        "mask": {"width": 1, "height": 1, "classes": [{"label": "background", "share": 1.0}], "png": PIXEL},
+    },
 }  # fmt: skip
 
 SCHEMAS: dict[str, Schema] = {
@@ -138,19 +164,25 @@ SCHEMAS: dict[str, Schema] = {
     "Nothing": record({}, examples=[{}]),
     "Catalogue": record({"models": rows(record({
         "name": text(), "version": text("the newest"), "versions": rows(text()), "objective": text(),
-        "classes": rows(text(), "in the order of the probabilities"),
+        "classes": rows(text(), "in the order of their numbers"),
+        "threshold": PROBABILITY | {"description": "what is less likely is not believed, unless another is asked for"},
         "input": record(dict.fromkeys(("height", "width", "channels"), whole(minimum=1))), "ready": truth(),
     }))}),
-    "Answer": record(ANSWER, examples=[ANSWER_EXAMPLE]),
-    "FileAnswer": record({"file": text("as the form named it")} | ANSWER),
-    "Answers": record({"predictions": rows(named("FileAnswer"), "in the order of the form")}),
+    **{name: record(WHO | told, examples=[ANSWER_EXAMPLES[name]]) for name, told in TOLD.items()},
+    **{f"File{name}": record(WHO | FILE | told) for name, told in TOLD.items()},
+    "Answers": record({"predictions": rows({"oneOf": [named(f"File{name}") for name in TOLD]}, "in the order of the form",
+                                           minItems=2)}),
     "Instances": record(
         {"instances": rows({"description": "a picture's numbers in 0..255 as rows of pixels of channels, or its file in base64"},
                            minItems=1, maxItems=LARGEST_BATCH)},
         closed=False, examples=[{"instances": [{"b64": PIXEL}]}],
     ),
-    "Predictions": record({"predictions": rows(rows(PROBABILITY), "for each picture a probability for each class")},
-                          examples=[{"predictions": [[0.1, 0.7, 0.2]]}]),
+    "Predictions": record(
+        {"predictions": rows({"type": ["array", "object"], "additionalProperties": {"type": ["array", "number"]}},
+                             "for each picture the numbers of the one output, such as a probability for each class; of several "
+                             "outputs an object with them by their names", minItems=1)},
+        examples=[{"predictions": [[0.1, 0.7, 0.2]]}],
+    ),
     "Form": record({"file": rows(text(contentMediaType="application/octet-stream"), "pictures; the field's name is free")},
                    closed=False),
 }  # fmt: skip

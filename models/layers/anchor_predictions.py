@@ -21,7 +21,7 @@ class AnchorPredictions(keras.layers.Layer):  # type: ignore[misc]
         classes: how many classes there are.
     Shapes: a list of maps [B, h, w, A * (5 + classes)] -> float32 [B, P, 5 + classes]: centre x, centre y, width and height
         in pixels, then logits of objectness and classes. P counts map by map, row by row, and the anchors of a place in turn.
-    Source: Redmon and Farhadi 2018, section 2.1, for anchors and objectness; Bochkovskiy et al. 2020, section 3.4, for sigmoids
+    Source: Redmon and Farhadi 2018, section 2.1, for anchors and objectness; Bochkovskiy et al. 2020, section 4.3, for sigmoids
         that reach beyond the cell.
     """
 

@@ -19,7 +19,7 @@ class GridPredictions(keras.layers.Layer):  # type: ignore[misc]
     Shapes: [B, rows * columns * (5 * boxes + classes)], or a map of as many values -> float32 [B, cells, 5 * boxes + classes]:
         for each box its centre x and y from 0 to 1 within the cell, the square roots of its width and height as fractions
         of the picture, and its confidence; then the probability of each class if there is an object. Cells row by row.
-    Source: Redmon et al. 2016, section 2 and 2.2.
+    Source: Redmon et al. 2016, sections 2 and 2.2.
     """
 
     def __init__(self, rows: int, columns: int, boxes: int, classes: int, **settings: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from models.boxes import DEVIATIONS, moved
 
@@ -48,7 +49,7 @@ class RegionPredictions(keras.layers.Layer):  # type: ignore[misc]
         Boxes: ymin, xmin, ymax, xmax as fractions of the picture.
         """
         height, width = self.size
-        fractions = keras.ops.convert_to_tensor([1 / height, 1 / width] * 2, "float32")
+        fractions = np.array([1 / height, 1 / width] * 2, np.float32)
         return predictions[:, :, :4] * fractions, predictions[:, :, 4:]
 
     def compute_output_shape(self, shapes: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:

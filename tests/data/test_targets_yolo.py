@@ -198,9 +198,9 @@ def test_anchors_are_the_sizes_that_boxes_have():
     true = np.array([[8, 20], [20, 8], [30, 30], [60, 25], [25, 60], [50, 90], [90, 50], [80, 80], [120, 90]])
     which = rng.integers(0, 9, (200, 5))
     sides = true[which] * rng.uniform(0.95, 1.05, (200, 5, 2)) / [WIDTH, HEIGHT]
-    labels = np.zeros((200, 6, 6), np.float32)
+    labels = np.zeros((200, 7, 6), np.float32)
     labels[:, :5, 2:4], labels[:, 5, 4] = sides[..., ::-1], -1
-    labels[0, 0] = [0, 0, 0.01, 0.01, 1, 1]  # ignored: no size to be found
+    labels[:, 6] = [0, 0, 0.02, 0.9, 1, 1]  # ignored: no size to be found
     found = sizes(find_anchors(labels, HEIGHT, WIDTH))
     nearest = [int(np.abs(found - size).sum(axis=1).argmin()) for size in true]
     assert sorted(nearest) == list(range(9))

@@ -21,6 +21,7 @@ from PIL import Image
 
 from app.data.cache import cached
 from app.export.card import card
+from app.export.samples import read_answers
 from app.export.snippets import RUN, SNIPPETS, operators_of
 from tests.runtimes.environments import MEDIAPIPE, installed, lasting_cache
 from tests.serve.started import Server
@@ -178,6 +179,7 @@ RUNNERS = {
     "browser": browser,
     "cpp_onnx": cpp,
 }
+SCENES = {"python_onnx": python, "python_litert": python, "python_litert_halves": python, "python_mediapipe": mediapipe}
 MARKS = {browser: [pytest.mark.browser]} | {runner: [pytest.mark.slow] for runner in (mediapipe, kotlin, cpp)}
 
 
@@ -203,13 +205,16 @@ def section(text, snippet):
 
 
 def test_what_the_card_says_is_run_is_run():
-    assert {snippet.name for snippet in SNIPPETS if snippet.tried.startswith(RUN)} == set(RUNNERS)
+    for objective, runners in (("classification", RUNNERS), ("detection", SCENES), ("segmentation", SCENES)):
+        said = {snippet.name for snippet in SNIPPETS if objective in snippet.objectives and snippet.tried.startswith(RUN)}
+        assert said == set(runners) - ({"python_litert_halves"} if objective == "segmentation" else set())
 
 
 def test_what_the_card_does_not_say_is_run_says_why():
     rest = [snippet for snippet in SNIPPETS if not snippet.tried.startswith(RUN)]
-    assert [snippet.name for snippet in rest] == ["swift"]
-    assert all(snippet.tried.startswith("Not built: ") for snippet in rest)
+    assert {snippet.name for snippet in rest} == {"swift", "kotlin_mediapipe", "browser", "service_protocol"}
+    assert [snippet.name for snippet in rest if "classification" in snippet.objectives] == ["swift"]
+    assert all(snippet.tried.startswith(("Not built: ", "Not run ")) for snippet in rest)
 
 
 @pytest.mark.parametrize("threshold", ["its own", "one that no picture reaches"])
@@ -218,7 +223,7 @@ def test_a_snippet_runs_and_answers_rightly(release, copied, name, threshold):
     """With labels that would break a program that had them pasted in."""
     labels = [f"{digit} \"'\\ ${{x}} <b> été" for digit in range(10)]
     (copied / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-    [snippet] = [snippet for snippet in SNIPPETS if snippet.name == name]
+    [snippet] = [snippet for snippet in SNIPPETS if snippet.name == name and "classification" in snippet.objectives]
     own = threshold == "its own"
     chosen = release.threshold if own else release.threshold | {"probability": 1.1}
     text = section(card(replace(release, threshold=chosen), SAMPLE), snippet)
@@ -226,3 +231,34 @@ def test_a_snippet_runs_and_answers_rightly(release, copied, name, threshold):
     digit = json.loads((copied / "samples" / "samples.json").read_text())["pictures"][0]["label"]
     right = labels[int(digit)] if name != "python_mediapipe" else digit  # its labels are inside the file
     assert RUNNERS[name](text, copied) == (right if own else NONE)
+
+
+def lines(text):
+    """What a snippet prints: a label and a number a line."""
+    return [line.split(maxsplit=2)[:2] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(runner, [])) for name, runner in SCENES.items()])
+def test_a_detectors_snippet_prints_the_boxes_that_are_sure_enough(detection_release, tmp_path, name):
+    folder = shutil.copytree(detection_release.folder, tmp_path / "1")
+    [snippet] = [one for one in SNIPPETS if one.name == name and "detection" in one.objectives]
+    said = SCENES[name](section(card(detection_release, SAMPLE), snippet), folder)
+    told = answers(folder)["model-int8.tflite" if name.endswith("halves") else "model-fp32.tflite"]
+    sure = [(kind, score) for kind, score in zip(told["classes"][0], told["scores"][0], strict=True)
+            if score >= detection_release.threshold["probability"]]  # fmt: skip
+    assert sure
+    assert [label for label, _ in lines(said)] == [detection_release.classes[int(kind)] for kind, _ in sure]
+    assert [float(score) for _, score in lines(said)] == pytest.approx([score for _, score in sure], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(SCENES[name], [])) for name in SCENES if "halves" not in name]
+)
+def test_a_segmenters_snippet_prints_the_shares_of_the_classes(segmentation_release, tmp_path, name):
+    folder = shutil.copytree(segmentation_release.folder, tmp_path / "1")
+    [snippet] = [one for one in SNIPPETS if one.name == name and "segmentation" in one.objectives]
+    said = lines(SCENES[name](section(card(segmentation_release, SAMPLE), snippet), folder))
+    [mask, *_] = read_answers(folder)[1]["model-fp32.tflite"]["masks"]
+    shares = {segmentation_release.classes[number]: 100 * (mask == number).mean() for number in np.unique(mask)}
+    assert len(shares) > 1
+    assert {label: float(share.rstrip("%")) for label, share in said} == pytest.approx(shares, abs=0.2)

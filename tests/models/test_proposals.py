@@ -147,6 +147,7 @@ def regions(rng, count=40):
     first = rng.uniform(0, 80, (2, count, 2))
     near = np.concatenate([first, first + rng.uniform(8, 40, (2, count, 2))], axis=-1).clip(0, np.tile(SIZE, 2))
     near[0, :8] = pixels(TRUTH[0])[0] + rng.uniform(-3, 3, (8, 4))
+    near[0, 8:20] = pixels(TRUTH[0])[2] - rng.uniform(0, 3, (12, 4)) * [-1, -1, 1, 1]  # on the ignored one
     near[:, -5:] = 0
     return near.astype(np.float32)
 

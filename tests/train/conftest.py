@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from app.config import make_config
@@ -17,3 +21,13 @@ def train(tmp_path):
         return fit(config, folder, [].append if said is None else said.append, live=False)
 
     return trained
+
+
+@pytest.fixture(scope="session")
+def jax_python(tmp_path_factory) -> Path:
+    """A Python that has JAX and no TensorFlow."""
+    folder = tmp_path_factory.mktemp("jax") / "venv"
+    make = ["make", "setup", "BACKEND=jax", f"VENV={folder}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(make, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin" / "python"

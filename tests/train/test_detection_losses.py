@@ -1,6 +1,9 @@
 """Losses of detectors against their formulas, written out box by box in float64."""
 
+import os
+import subprocess
 from math import atan, exp, log1p, pi, sqrt
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,7 +21,7 @@ boxes = st.tuples(places, places, sides, sides)
 
 
 def ciou(one, other):
-    """Zheng et al. 2020, equations 8 to 12."""
+    """Zheng et al. 2020, equations 8 to 11."""
     (x, y, w, h), (u, v, p, q) = one, other
     wide = min(x + w / 2, u + p / 2) - max(x - w / 2, u - p / 2)
     high = min(y + h / 2, v + q / 2) - max(y - h / 2, v - q / 2)
@@ -181,6 +184,16 @@ def test_the_objectness_that_is_wanted_does_not_move_boxes():
     assert np.abs(gradient[:, :, 4]).max() > 1e-3
 
 
+def test_the_confidence_that_is_wanted_does_not_move_boxes():
+    targets, found = yolo_v1_example(boxes=1)
+    variable = tf.Variable(found)
+    with tf.GradientTape() as tape:
+        loss = YoloV1()(targets, variable)
+    gradient = np.asarray(tape.gradient(loss, variable))[:, :, :4]
+    expected = (targets[:, :, 4:5] == 1) * 2 * 5 * (found[:, :, :4] - targets[:, :, :4]) / len(found)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e3, 1e6])
 def test_gradients_are_finite_for_any_answer(name, scale):
@@ -208,3 +221,34 @@ def test_a_right_answer_costs_nothing():
     right[:, :, 4] = targets[:, :, 4].clip(0)
     right[:, :, 10:] = targets[:, :, 7:]
     assert sqrt(float(YoloV1()(targets, right))) < 1e-3
+
+
+SCRIPT = """
+import numpy as np, jax, sys
+from app.train.losses.detection import LOSSES
+for name in LOSSES:
+    data = np.load(sys.argv[1] + name + ".npz")
+    loss, gradient = jax.value_and_grad(lambda found: LOSSES[name]()(data["targets"], found))(data["found"])
+    print(name, float(loss), float(np.abs(gradient).sum()))
+"""
+
+
+@pytest.mark.slow
+def test_jax_finds_the_same_losses_and_gradients(tmp_path, jax_python):
+    expected = {}
+    for name, (example, _) in EXAMPLES.items():
+        targets, found = example()
+        np.savez(tmp_path / f"{name}.npz", targets=targets, found=found)
+        variable = tf.Variable(found)
+        with tf.GradientTape() as tape:
+            loss = LOSSES[name]()(targets, variable)
+        expected[name] = float(loss), float(np.abs(tape.gradient(loss, variable)).sum())
+    command = [str(jax_python), "-c", SCRIPT, f"{tmp_path}/"]
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    printed = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    ).stdout
+    for line in printed.splitlines():
+        name, *values = line.split()
+        assert [float(value) for value in values] == pytest.approx(expected.pop(name), rel=1e-4)
+    assert not expected

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,19 +43,29 @@ def hash_of(run: Path) -> str:
     return digest.hexdigest()
 
 
-def finish(python: Path | str, run: Path, environment: dict[str, str], *flags: str) -> None:
+def finish(python: Path | str, run: Path, environment: dict[str, str], *flags: str, training: Sequence[str] = TRAIN[1:]) -> None:
     done = subprocess.run(
-        command(python, *TRAIN, *flags, "--out", str(run), "--resume"), cwd=ROOT, env=environment, capture_output=True, text=True
+        command(python, "train", *training, *flags, "--out", str(run), "--resume"),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
 
 def killed_after(
-    python: Path | str, run: Path, environment: dict[str, str], epochs: int, seconds: float, *flags: str
+    python: Path | str,
+    run: Path,
+    environment: dict[str, str],
+    epochs: int,
+    seconds: float,
+    *flags: str,
+    training: Sequence[str] = TRAIN[1:],
 ) -> int | None:
     """Starts or goes on, waits for so many epoch lines and then seconds, kills. Gives the exit code; None: it still ran."""
     process = subprocess.Popen(
-        command(python, *TRAIN, *flags, "--out", str(run), "--resume"),
+        command(python, "train", *training, *flags, "--out", str(run), "--resume"),
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -140,6 +151,18 @@ raise SystemExit(main({[*TRAIN, "--out", str(run)]!r}))
     assert not list(run.glob(".*partial*"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["yolo_v5_tiny", "faster_rcnn_small", "unet_small"])
+def test_a_killed_training_on_boxes_or_masks_ends_like_one_never_touched(tmp_path, environment, model):
+    settings = {"limit": 24, "epochs": 3, "batch-size": 8, "warmup": 0.5, "augment": "scenes", "image-size": 64}
+    training = [model, "scenes", *(text for name, value in settings.items() for text in (f"--{name}", str(value)))]
+    finish(sys.executable, tmp_path / "whole", environment, training=training)
+    run = tmp_path / "killed"
+    assert killed_after(sys.executable, run, environment, 1, 0.2, training=training) == KILLED
+    finish(sys.executable, run, environment, training=training)
+    assert hash_of(run) == hash_of(tmp_path / "whole")
+
+
 def test_sigterm_says_how_to_go_on(tmp_path, environment):
     run = tmp_path / "run"
     process = subprocess.Popen(
@@ -161,16 +184,6 @@ def test_sigterm_says_how_to_go_on(tmp_path, environment):
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_twenty_kills_change_nothing(tmp_path, environment, precision):
     kill_and_resume(sys.executable, tmp_path, environment, 20 if precision == "float32" else 4, "--precision", precision)
-
-
-@pytest.fixture(scope="session")
-def jax_python(tmp_path_factory) -> Path:
-    """A Python that has JAX and no TensorFlow."""
-    folder = tmp_path_factory.mktemp("jax") / "venv"
-    make = ["make", "setup", "BACKEND=jax", f"VENV={folder}", f"PYTHON={sys.executable}"]
-    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "bin" / "python"
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 // The release's samples as pictures to tap: something to ask at once, with the right answer beside the network's.
 
-/** A grid of the samples. `chosen` is called with a sample: {path, label}. */
+/** A grid of the samples. `chosen` is called with a sample: {path, label or labels}. */
 export class Examples {
   #samples;
   #buttons;
@@ -10,7 +10,7 @@ export class Examples {
   constructor(grid, samples, chosen) {
     this.#samples = samples;
     this.#chosen = chosen;
-    this.#buttons = samples.map(({ path, label }, place) => button(path, label, () => this.show(place)));
+    this.#buttons = samples.map(({ path, label, labels = [label] }, place) => button(path, labels, () => this.show(place)));
     grid.replaceChildren(...this.#buttons);
   }
 
@@ -28,10 +28,10 @@ export class Examples {
   }
 }
 
-function button(path, label, tapped) {
+function button(path, labels, tapped) {
   const made = document.createElement("button");
   const image = document.createElement("img");
-  Object.assign(image, { src: `./${path}`, alt: `Example of ${label}` });
+  Object.assign(image, { src: `./${path}`, alt: `Example of ${labels.join(", ") || "nothing"}` });
   made.type = "button";
   made.append(image);
   made.addEventListener("click", tapped);

@@ -14,7 +14,7 @@ console.warn = () => {};
 const ready = loadLiteRt(FILES).finally(() => { console.warn = warn; });
 let current = null;
 
-/** What runs the model: RGB pixels in, probabilities out. Files with a uint8 input take the pixels as they are. */
+/** What runs the model: RGB pixels in, outputs by their names out. Files with a uint8 input take the pixels as they are. */
 export async function open(model, { input_dtype: dtype }, { width, height }) {
   await ready;
   current?.delete();
@@ -25,10 +25,13 @@ export async function open(model, { input_dtype: dtype }, { width, height }) {
   return async (pixels) => {
     const image = new Tensor(typed.from(pixels), [1, height, width, 3]);
     try {
-      const { probabilities } = await network.run({ image });
-      const values = Float32Array.from(await probabilities.data());
-      probabilities.delete();
-      return values;
+      const outputs = await network.run({ image });
+      const found = {};
+      for (const [name, output] of Object.entries(outputs)) {
+        found[name] = Float32Array.from(await output.data());
+        output.delete();
+      }
+      return found;
     } finally {
       image.delete();
     }

@@ -1,13 +1,13 @@
 // The page: wires the ways to a picture, the network and the answer together.
 
-import { AnswerView } from "./answer.js";
+import { VIEWS } from "./answer.js";
 import { Camera, withoutCamera } from "./camera.js";
 import { Paper } from "./drawing.js";
 import { Examples } from "./examples.js";
 import { Network } from "./network.js";
 import { keepOffline } from "./offline.js";
 import { display, middle, openPicture, pixelsOf, show } from "./pixels.js";
-import { check, pixelsAt, readSamples } from "./selftest.js";
+import { check, pictureAt, pixelsAt, readSamples } from "./selftest.js";
 import { VariantSheet, figures, firstVariant, title } from "./variants.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -22,6 +22,7 @@ const PARTS = {
   photo: ["#shoot-button", "#pick-button"],
   examples: ["#samples", "#next"],
 };
+const SEEN = ["#picture", "#next"]; // of the examples, where one of them has to be seen as large as it goes
 
 class Page {
   #site;
@@ -35,20 +36,24 @@ class Page {
   #examples;
   #camera = new Camera(find("#view"));
   #mode;
+  #shownPath = ""; // of the example that was asked for last
   #last = null; // pixels, and the right class where it is known
   #turn = 0; // of the question that is asked: older answers are not shown
 
   async start() {
     this.#site = await (await fetch("./site.json")).json();
     this.#samples = await readSamples();
-    const { name, classes, threshold, shape, drawing, variants } = this.#site;
+    const { name, objective, shape, drawing, variants } = this.#site;
     document.title = name;
     find("#name").textContent = name;
     document.documentElement.style.setProperty("--shape", `${shape.width} / ${shape.height}`);
-    this.#view = new AnswerView(classes, threshold);
+    this.#view = new VIEWS[objective](this.#site, () => this.#shown);
     this.#sheet = new VariantSheet(this.#site, (variant) => this.use(variant));
-    this.#examples = new Examples(find("#samples"), this.#samples.pictures, ({ path, label }) =>
-      this.#answer(pixelsAt(path, shape), label));
+    find("#drawn").hidden = !this.#places;
+    this.#examples = new Examples(find("#samples"), this.#samples.pictures, ({ path, label, labels }) => {
+      if (this.#places) find("#hint").textContent = "";
+      this.#answer(this.#places ? this.#display(path) : pixelsAt(path, shape), labels ?? label);
+    });
     if (drawing) this.#paper = new Paper(find("#paper"), drawing, () => this.#drawn());
     else find("#modes [value=draw]").parentElement.remove();
     this.#listen();
@@ -93,10 +98,10 @@ class Page {
       this.#last = { pixels, truth };
       show(pixels, this.#site.shape, find("#input"));
       await this.#opened;
-      const { probabilities, milliseconds } = await this.#network.run(pixels);
+      const { outputs, milliseconds } = await this.#network.run(pixels);
       if (turn !== this.#turn) return;
       this.#complain("");
-      this.#view.show(probabilities, truth);
+      this.#view.show(outputs, truth);
       find("#time").textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
     } catch (error) {
       if (turn === this.#turn) this.#complain(`No answer: ${error.message}`);
@@ -122,9 +127,36 @@ class Page {
 
   /** Shows the parts of a mode, and a hint while there is no picture. */
   #arrange(mode) {
-    for (const part of Object.values(PARTS).flat()) find(part).hidden = !PARTS[mode].includes(part);
+    const parts = this.#places && mode === "examples" ? SEEN : PARTS[mode];
+    for (const part of Object.values(PARTS).flat()) find(part).hidden = !parts.includes(part);
     const hints = { draw: this.#digits ? "Draw a digit" : `Draw. ${this.#knows}`, photo: this.#knows };
     find("#hint").textContent = mode === "camera" ? withoutCamera() || this.#knows : hints[mode] ?? "";
+  }
+
+  /** Whether an answer lies over the picture, so that the picture has to be seen. */
+  get #places() {
+    return this.#site.objective !== "classification";
+  }
+
+  /** The size of the picture that is looked at: live video fills the stage. */
+  get #shown() {
+    const { videoWidth, clientWidth, clientHeight, hidden } = find("#view");
+    if (!hidden) return videoWidth ? { width: clientWidth, height: clientHeight } : null;
+    const picture = find("#picture");
+    return picture.hidden ? null : picture;
+  }
+
+  /** The pixels of a picture of the site, which is shown as well. */
+  async #display(path) {
+    this.#shownPath = path;
+    const bitmap = await pictureAt(path);
+    if (this.#mode === "examples" && this.#shownPath === path) {
+      this.#view.forget();
+      display(bitmap, find("#picture"));
+    }
+    const pixels = pixelsOf(bitmap, this.#site.shape);
+    bitmap.close();
+    return pixels;
   }
 
   get #digits() {
@@ -212,12 +244,22 @@ class Page {
     find("#answer").hidden = words !== "";
   }
 
-  /** For programs: the probabilities that the variant in use gives for a picture of this site. */
-  async classify(path) {
+  /** For programs: the outputs, by their names, that the variant in use gives for a picture of this site. */
+  async outputs(path) {
     await this.#opened;
-    const { probabilities } = await this.#network.run(await pixelsAt(path, this.#site.shape));
-    return Array.from(probabilities);
+    const { outputs } = await this.#network.run(await pixelsAt(path, this.#site.shape));
+    return Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, plain(values)]));
   }
+
+  /** The probabilities alone. */
+  async classify(path) {
+    return (await this.outputs(path)).probabilities;
+  }
+}
+
+/** As JSON has it. */
+function plain(values) {
+  return ArrayBuffer.isView(values) ? Array.from(values) : { ...values, numbers: Array.from(values.numbers) };
 }
 
 function complain(words) {

@@ -1,6 +1,6 @@
 // The page's side of the worker: opens files of the release and asks them about pixels.
 
-/** A network in the background. `open` a variant first; `run` then gives probabilities and milliseconds. */
+/** A network in the background. `open` a variant first; `run` then gives outputs and milliseconds. */
 export class Network {
   #worker = new Worker(new URL("./worker.js", import.meta.url));
   #waiting = new Map();
@@ -25,7 +25,7 @@ export class Network {
     return this.#ask("open", { variant, shape });
   }
 
-  /** Pixels (RGB, 0..255) -> {probabilities, milliseconds}. */
+  /** Pixels (RGB, 0..255) -> {outputs, milliseconds}. */
   run(pixels) {
     return this.#ask("run", { pixels });
   }

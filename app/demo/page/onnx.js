@@ -7,7 +7,7 @@ ort.env.wasm.numThreads = 1; // more would need headers that static hosts do not
 ort.env.logLevel = "error";
 let current = null;
 
-/** What runs the model: RGB pixels in, probabilities out. */
+/** What runs the model: RGB pixels in, outputs by their names out. */
 export async function open(model, _variant, { width, height }) {
   await current?.release();
   current = null;
@@ -15,7 +15,7 @@ export async function open(model, _variant, { width, height }) {
   current = session;
   return async (pixels) => {
     const image = new ort.Tensor("float32", Float32Array.from(pixels), [1, height, width, 3]);
-    const { probabilities } = await session.run({ image }, ["probabilities"]);
-    return Float32Array.from(probabilities.data);
+    const outputs = await session.run({ image });
+    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Float32Array.from(data)]));
   };
 }

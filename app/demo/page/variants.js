@@ -2,6 +2,12 @@
 
 const REMEMBERED = `convoy variant ${new URL(".", import.meta.url).pathname}`;
 
+/** What becomes of an answer below the release's threshold, by its objective. */
+const DOUBTS = {
+  classification: (least) => `Below ${least}, the mark on the first bar, it is not sure. `,
+  detection: (least) => `Boxes with a score below ${least} are not shown. `,
+};
+
 /** The variant to start with: the one in the address, the last one chosen here, or the release's first. */
 export function firstVariant(variants) {
   const wanted = new URLSearchParams(location.search).get("variant") ?? stored();
@@ -25,10 +31,12 @@ export class VariantSheet {
 
   constructor(site, choose) {
     document.querySelector("#sheet-title").textContent = `${site.name}, version ${site.version}`;
-    const unsure = site.threshold ? `Below ${share(site.threshold)}, the mark on the first bar, it is not sure. ` : "";
+    const unsure = site.threshold ? DOUBTS[site.objective]?.(share(site.threshold)) ?? "" : "";
     document.querySelector("#about").textContent =
       `The shares are ${site.metric} on ${site.heldout.toLocaleString("en")} pictures that it was not trained on. ` +
       `${unsure}Run by ${site.licences.join(" and ")}.`;
+    document.querySelector("#absent").textContent = site.absent;
+    document.querySelector("#absent").hidden = site.absent === "";
     for (const variant of site.variants) this.#list.append(row(variant, site.metric, () => choose(variant)));
     document.querySelector("#choose").addEventListener("click", () => this.#dialog.showModal());
     document.querySelector("#close").addEventListener("click", () => this.#dialog.close());

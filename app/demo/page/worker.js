@@ -10,17 +10,18 @@ const ACTIONS = {
     run = null;
     const runtime = await import(RUNTIMES[variant.format]);
     const model = new Uint8Array(await (await fetched(variant.path)).arrayBuffer());
+    const { kept } = await import("./outputs.js");
     const opened = await runtime.open(model, variant, shape);
     await opened(new Uint8ClampedArray(shape.width * shape.height * 3)); // the first time is slow: memory, code
-    run = opened;
+    run = async (pixels) => kept(await opened(pixels), shape);
     return {};
   },
-  /** Pixels -> probabilities, and the milliseconds that the network took. */
+  /** Pixels -> outputs by their names, and the milliseconds that the network took. */
   async run({ pixels }) {
     if (!run) throw new Error("this file did not open; choose another one below");
     const start = performance.now();
-    const probabilities = await run(pixels);
-    return { probabilities, milliseconds: performance.now() - start };
+    const outputs = await run(pixels);
+    return { outputs, milliseconds: performance.now() - start };
   },
 };
 

@@ -69,7 +69,9 @@ function answer({ status, description, headers, bodies }, before) {
   const made = element("div", { className: "status" }, element("b", {}, status), element("p", {}, ...marked(description)));
   for (const header of headers) made.append(element("p", { className: "type" }, "with ", element("code", {}, header)));
   if (JSON.stringify(bodies) === JSON.stringify(before?.bodies)) return made;
-  for (const body of bodies) made.append(element("p", { className: "type" }, body.type), ...example(body));
+  for (const body of bodies) {
+    made.append(element("p", { className: "type" }, [body.type, body.name].filter(Boolean).join(" · ")), ...example(body));
+  }
   return made;
 }
 

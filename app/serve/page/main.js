@@ -6,7 +6,6 @@ import { Stage, Unreadable, bytesOf, shrink } from "./picture.js";
 import { Refusal, alive, listModels, predict } from "./service.js";
 import { Trouble } from "./trouble.js";
 
-const TOP = 5;
 const NAMED = 12; // classes, in the list of what a model knows
 const SUSPECT = 2 ** 20; // bytes from which a cut connection may mean that they were too many
 
@@ -112,10 +111,10 @@ class Page {
     this.#trouble.clear();
     if (find("#answer").dataset.state === "empty") clear("Looking…");
     await this.#attempt(() => this.#ask(), async () => {
-      const { answer, milliseconds } = await predict(choice, this.#picture, TOP, signal);
+      const { answer, milliseconds } = await predict(choice, this.#picture, signal);
       if (signal.aborted) return;
       this.#sheet.mark(choice, answer.version);
-      draw(answer);
+      draw(answer, choice.model);
       find("#time b").textContent = `${milliseconds.toFixed(0)} ms`;
       find("#time").hidden = false;
     }, signal);

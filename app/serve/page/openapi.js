@@ -50,11 +50,11 @@ function parameters(all, follow) {
 }
 
 function contents({ content = {} }, follow) {
-  return Object.entries(content).map(([type, media]) => {
+  return Object.entries(content).flatMap(([type, media]) => {
     const schema = follow(media.schema);
-    const [first] = Object.values(media.examples ?? {});
-    const example = media.example ?? follow(first).value ?? exampleOf(schema, follow, type);
-    return { type, example, fields: Object.entries(schema.properties ?? {}).map(([name, field]) => [name, follow(field)]) };
+    const fields = Object.entries(schema.properties ?? {}).map(([name, field]) => [name, follow(field)]);
+    const given = Object.entries(media.examples ?? {}).map(([name, one]) => ({ type, name, fields, example: follow(one).value }));
+    return given.length ? given : [{ type, name: "", fields, example: media.example ?? exampleOf(schema, follow, type) }];
   });
 }
 

@@ -1,6 +1,9 @@
 // The service as its pages speak to it. Every path is relative, so that a proxy may put the service under any prefix.
 
+import { readMask } from "./png.js";
+
 const KEY = "convoy-api-key";
+const LEAST_SCORE = 0.05; // of boxes that are asked for: the page chooses among them
 
 /** A question that got no answer: `status` as HTTP has it, 0 where nobody answered; `message` is the service's own sentence. */
 export class Refusal extends Error {
@@ -29,21 +32,24 @@ export function hasKey() {
   return key !== "";
 }
 
-/** [{name, version, versions, objective, classes, input, ready}] */
+/** [{name, version, versions, objective, classes, threshold, input, ready}] */
 export async function listModels() {
   return (await ask("v1/models")).models;
 }
 
 /**
  * What a model says of a picture, and the milliseconds from sending it until the answer was there.
- * `version` is left out for the newest; `body` is an encoded picture as a Blob.
+ * `version` is left out for the newest; `body` is an encoded picture as a Blob. A mask comes with its `numbers`.
  */
-export async function predict({ name, version }, body, top, signal) {
-  const model = encodeURIComponent(name) + (version === undefined ? "" : `/versions/${version}`);
+export async function predict({ name, version, model: { objective } }, body, signal) {
+  const path = encodeURIComponent(name) + (version === undefined ? "" : `/versions/${version}`);
   const headers = { "Content-Type": body.type };
   const start = performance.now();
-  const answer = await ask(`v1/models/${model}:predict?top=${top}`, { method: "POST", body, headers, signal });
-  return { answer, milliseconds: performance.now() - start };
+  const query = objective === "detection" ? `?threshold=${LEAST_SCORE}` : "";
+  const answer = await ask(`v1/models/${path}:predict${query}`, { method: "POST", body, headers, signal });
+  const milliseconds = performance.now() - start;
+  if (answer.mask) Object.assign(answer.mask, await readMask(answer.mask.png));
+  return { answer, milliseconds };
 }
 
 /** Whether the service lives, though it gave no answer to something else. */

@@ -99,7 +99,7 @@ def complete_iou(one: Any, other: Any) -> Any:
 
     Shapes: [..., 4] twice -> [...].
     Boxes: centre x, centre y, width, height, in one unit that makes 0.001 a small side.
-    Source: Zheng et al. 2020 (Distance-IoU loss), equations 8 to 12.
+    Source: Zheng et al. 2020 (Distance-IoU loss), equations 8 to 11.
     """
     (x, y, w, h), (u, v, p, q) = (
         (*(box[..., i] for i in (0, 1)), *(ops.maximum(box[..., i], SMALLEST) for i in (2, 3))) for box in (one, other)
