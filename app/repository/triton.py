@@ -14,6 +14,7 @@ FILE = "model.onnx"  # what the backend looks for in a version's folder
 PREFERRED = (8, 16, 32)
 DELAY_MICROSECONDS = 1000  # that a picture waits for others
 USUAL = "onnx-fp32"
+PROBABILITIES = "probabilities"  # Triton names the classes of such an output; boxes and masks have no place for names
 
 
 def triton(models: list[Model], variant: str = USUAL) -> Layout:
@@ -55,8 +56,8 @@ def config(model: Model) -> str:
             "  {",
             f'    name: "{output["name"]}"',
             "    data_type: TYPE_FP32",
-            f"    dims: {_dimensions(output['shape'])}",
-            f'    label_filename: "{LABELS}"',
+            *_shape(output["shape"]),
+            *([f'    label_filename: "{LABELS}"'] if output["name"] == PROBABILITIES else []),
             "  }",
             "]",
         ]
@@ -69,6 +70,11 @@ def config(model: Model) -> str:
         "}",
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _shape(shape: list[int | str]) -> list[str]:
+    """The dimensions of an output; one number a picture is a vector of one for Triton, and none for the file."""
+    return [f"    dims: {_dimensions(shape)}"] if len(shape) > 1 else ["    dims: [ 1 ]", "    reshape: { shape: [ ] }"]
 
 
 def _dimensions(shape: list[int | str]) -> str:

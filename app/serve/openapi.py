@@ -16,11 +16,11 @@ JSON, OCTETS, FORM, PLAIN, HTML = "application/json", "application/octet-stream"
 PICTURES, PROTOCOL, REPOSITORY, MONITORING, PAGES = "Pictures", "Open Inference Protocol", "Repository", "Monitoring", "Pages"
 ABOUT = (
     "Networks that name what is on a picture or find where, behind the Open Inference Protocol (KServe V2) with Triton's "
-    'extensions, and behind a plain endpoint for pictures. Every error is `{"error": "one sentence"}`. Every answer has the header '
-    "`x-request-id`: the one that the request came with, or a new one; the service's log has it too. Bodies may be packed by "
-    "gzip or deflate (`Content-Encoding`), answers are where `Accept-Encoding` asks for it. GET routes answer HEAD too, and "
-    "every route answers OPTIONS. What is no HTTP is answered with 400, a path that is too long with 414, a head that is too "
-    "large with 431, a request that arrives too slowly with 408."
+    'extensions, and behind a plain endpoint for pictures. Every error is `{"error": "one sentence"}`. Every answer has the '
+    "header `x-request-id`: the one that the request came with, or a new one; the service's log has it too. Bodies may be "
+    "packed by gzip or deflate (`Content-Encoding`), answers are where `Accept-Encoding` asks for it. GET routes answer HEAD "
+    "too, and every route answers OPTIONS. What is no HTTP is answered with 400, a path that is too long with 414, a head that "
+    "is too large with 431, a request that arrives too slowly with 408."
 )
 HEADER_LENGTH = {"name": "Inference-Header-Content-Length", "in": "header", "schema": whole(), "description":
                  "How long the JSON is, where tensors are behind it; 0: the body is the input's float32 alone."}  # fmt: skip

@@ -38,12 +38,11 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
         # The best pairs belong to the places whose best class is best; sorting places is cheaper than sorting pairs.
         kept = min(self.candidates, places)
         _, place = ops.top_k(ops.max(scores, axis=-1), kept)
-        rows = _gather(ops.concatenate([boxes, scores], axis=-1), place)
         pairs = min(self.candidates, kept * classes)
-        score, pair = ops.top_k(ops.reshape(rows[:, :, 4:], (-1, kept * classes)), pairs)
+        score, pair = ops.top_k(ops.reshape(_gather(scores, place), (-1, kept * classes)), pairs)
         row = ops.floor_divide(pair, classes)
         label = ops.cast(pair - row * classes, "float32")
-        box = _gather(rows[:, :, :4], row)
+        box = _gather(_gather(boxes, place), row)
         valid = ops.cast(score > self.score, "float32")
         suppresses = self._suppresses(box, label)
         keep = valid
@@ -61,15 +60,17 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
         """1 where the box of a row takes out that of a column: float32 [B, K, K]."""
         ops = keras.ops
         ymin, xmin, ymax, xmax = (box[:, :, side] for side in range(4))
-        height = ops.minimum(_column(ymax), _row(ymax)) - ops.maximum(_column(ymin), _row(ymin))
+        # common > overlap * (area + area - common), with all factors taken into vectors: each step here is over K x K pairs.
+        # Of the two sides one may stay negative, if the other is not: what is common is then no more than 0.
+        area = self.overlap * ops.maximum(ymax - ymin, 0.0) * ops.maximum(xmax - xmin, 0.0)
+        top, bottom = (1 + self.overlap) * ymin, (1 + self.overlap) * ymax
+        height = ops.minimum(_column(bottom), _row(bottom)) - ops.maximum(_column(top), _row(top))
         width = ops.minimum(_column(xmax), _row(xmax)) - ops.maximum(_column(xmin), _row(xmin))
-        common = ops.maximum(height, 0.0) * ops.maximum(width, 0.0)
-        area = ops.maximum(ymax - ymin, 0.0) * ops.maximum(xmax - xmin, 0.0)
-        union = _column(area) + _row(area) - common
+        common = ops.maximum(height, 0.0) * width
         number = ops.arange(box.shape[1])  # a triangle from two ranges: as a constant it would be a large part of the file
         better = ops.expand_dims(number, 1) < ops.expand_dims(number, 0)
         same = ops.equal(_column(label), _row(label))
-        return ops.cast((common > self.overlap * union) & same & better, "float32")
+        return ops.cast((common > _column(area) + _row(area)) & same & better, "float32")
 
     def get_config(self) -> dict[str, Any]:
         return {

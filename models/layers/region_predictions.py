@@ -49,8 +49,8 @@ class RegionPredictions(keras.layers.Layer):  # type: ignore[misc]
         Boxes: ymin, xmin, ymax, xmax as fractions of the picture.
         """
         height, width = self.size
-        fractions = np.array([1 / height, 1 / width] * 2, np.float32)
-        return predictions[:, :, :4] * fractions, predictions[:, :, 4:]
+        # Divided, not multiplied by the inverse: Keras takes the product with an array of numpy's for a sparse one.
+        return predictions[:, :, :4] / np.array([height, width] * 2, np.float32), predictions[:, :, 4:]
 
     def compute_output_shape(self, shapes: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return (*shapes[2][:2], 4 + (shapes[0][2] or 0) - 1)

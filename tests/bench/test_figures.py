@@ -1,6 +1,6 @@
 import pytest
 
-from app.bench.figures import Benchmark, Row, Timing, percentile, throughput, timing
+from app.bench.figures import Benchmark, Row, Timing, cost, percentile, throughput, timing
 from app.bench.text import milliseconds, text
 
 
@@ -71,3 +71,9 @@ def test_a_busy_machine_is_told():
 
 def test_milliseconds_have_three_digits():
     assert [milliseconds(value) for value in (0.0213, 1.2345, 12.34, 1234.5)] == ["0.021", "1.23", "12.3", "1,234.5"]
+
+
+def test_the_cost_of_boxes_is_that_of_each_round():
+    rounds = [((0.010,) * 3, (0.008,) * 3), ((0.030,) * 3, (0.024,) * 3), ((0.012,) * 3, (0.006,) * 3)]
+    found = cost("model.onnx", "ONNX Runtime", 1, rounds)
+    assert (found.whole_ms, found.body_ms, found.share) == (12, 8, 0.2)

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -17,6 +18,14 @@ def built(site):
     """What the service worker was told."""
     text = (site / "sw.js").read_text()
     return json.loads(re.search(r"const BUILT = (\{.*?\});", text, re.DOTALL)[1])
+
+
+def cut(release):
+    """The same release, its TFLite file of integers with a second half."""
+    halves = [
+        replace(file, tail="tail.tflite", tail_sha256="0") if file.path == "model-int8.tflite" else file for file in release.files
+    ]
+    return replace(release, files=tuple(halves))
 
 
 def files_in(site):
@@ -156,6 +165,28 @@ def test_a_release_that_browsers_cannot_run_is_told_before_anything_is_fetched(t
     for_phones = make_release(tmp_path / "release", ("saved_model", "model-mcu.tflite"))
     with pytest.raises(UserError, match="no file for browsers; export it with --variants onnx-fp32"):
         build(for_phones, tmp_path / "site")
-    boxes = make_release(tmp_path / "boxes", objective="detection")
-    with pytest.raises(UserError, match="a release for detection; the demo shows classification"):
-        build(boxes, tmp_path / "site")
+    halves = cut(make_release(tmp_path / "halves", ("model-int8.tflite",)))
+    with pytest.raises(UserError, match="no file for browsers; export it with --variants onnx-fp32"):
+        build(halves, tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    ("objective", "does"), [("detection", "Finds things in"), ("segmentation", "Finds the areas of things in")]
+)
+def test_where_the_network_finds_places_there_is_no_paper(runtimes, tmp_path, objective, does):
+    build(make_release(tmp_path / "release", objective=objective), tmp_path / "site")
+    site = json.loads((tmp_path / "site/site.json").read_text())
+    assert (site["objective"], site["drawing"]) == (objective, None)
+    manifest = json.loads((tmp_path / "site/manifest.webmanifest").read_text())
+    assert manifest["description"] == f"{does} pictures on this device: lenet5-digits, version 1."
+
+
+def test_halves_of_a_network_are_left_out_and_the_page_says_so(runtimes, tmp_path):
+    release = cut(make_release(tmp_path / "release", objective="detection"))
+    files = build(release, tmp_path / "site")
+    assert "model/model-int8.tflite" not in files
+    assert "model/model-int8.onnx" in files
+    site = json.loads((tmp_path / "site/site.json").read_text())
+    assert site["absent"] == "Not here: tflite-int8, which is in two files; the page runs whole ones."
+    build(make_release(tmp_path / "whole"), tmp_path / "site")
+    assert json.loads((tmp_path / "site/site.json").read_text())["absent"] == ""

@@ -19,7 +19,7 @@ from app.export.failures import weaknesses
 from app.export.metadata import read_metadata
 from app.export.samples import choose, classes_in, read_answers
 from app.export.verify import judge, verify_release
-from app.predict import predict
+from app.predict.ask import predict
 from app.release import hashes, read_release, write_release
 from app.runners import open_file, run_pictures
 from models.lazy import keras

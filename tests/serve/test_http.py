@@ -53,6 +53,7 @@ def test_the_catalogue_lists_classes_and_sizes(tiny):
     assert row == {
         "name": "tiny", "version": "2", "versions": ["2"], "objective": "classification", "ready": True,
         "classes": [f"number {number}" for number in range(NUMBERS)], "input": {"height": 4, "width": 4, "channels": 3},
+        "threshold": 0.0,
     }  # fmt: skip
 
 
