@@ -85,7 +85,7 @@ def make_run(folder: Path, classes: list[str] = CLASSES, data: str = "digits") -
 
 SHAPES = ["square", "disc"]
 SIDE, LARGEST, SMALLEST = 64, 26, 14  # pixels: of a picture and of what is in it
-TRAINED, EPOCHS = 960, 6
+TRAINED, EPOCHS = 1200, 8
 FEW = ("tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8")
 
 

@@ -32,8 +32,8 @@ class LiteRtRunner:
         self._path = path
         self._signature = signature_of(path, threads)
         inputs = self._signature.get_input_details()
-        if len(inputs) != 1:
-            raise UserError(f"{path} has {len(inputs)} inputs, {', '.join(inputs)}: it is the second half of another file")
+        if is_body(inputs):  # what a first half gives
+            raise UserError(f"{path} takes {', '.join(inputs)} and no picture: it is the second half of another file")
         [(self.input_name, self._input)] = inputs.items()
         self._outputs: Details = self._signature.get_output_details()
         self.tail = tail_of(path) if is_body(self._outputs) else None

@@ -217,7 +217,7 @@ def test_the_command_prints_json_and_draws(release, tmp_path):
     done = app("benchmark", str(release.folder.parent), "--json", "--plot", str(plot), *few)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
-    assert set(found) == {"release", "version", "metric", "machine", "settings", "files", "ratios"}
+    assert set(found) == {"release", "version", "metric", "machine", "settings", "files", "costs", "ratios"}
     assert (found["release"], found["version"], found["metric"]) == (release.name, release.version, "accuracy")
     assert found["settings"] == {"pictures": 3, "rounds": 2, "threads": [1]}
     assert [file["path"] for file in found["files"]] == [file.path for file in release.files if file.format == "onnx"]
