@@ -38,7 +38,10 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="exported", help="folder of releases")
     parser.add_argument("--licence", metavar="TEXT", help="under which others may use it, written into the files")
     parser.add_argument(
-        "--tolerance", type=number, metavar="POINTS", help="points of the metric that an int8 file may lose, dynamic half; default: 1, boxes 3, masks 2"
+        "--tolerance",
+        type=number,
+        metavar="POINTS",
+        help="points of the metric that an int8 file may lose, dynamic half; default: 1, boxes 3, masks 2",
     )
 
 

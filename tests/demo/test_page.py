@@ -230,8 +230,8 @@ def test_below_the_threshold_it_says_that_it_is_not_sure(browser, host, site):
     for sure in (threshold + 0.001, threshold - 0.001):
         others = (1 - sure) / 9
         browser.run(
-            "import('./answer.js').then(({AnswerView}) => new AnswerView([...'0123456789'], "
-            f"{threshold}).show([{', '.join([str(others)] * 3)}, {sure}, {', '.join([str(others)] * 6)}]))"
+            "import('./answer.js').then(({VIEWS}) => new VIEWS.classification({classes: [...'0123456789'], "
+            f"threshold: {threshold}}}).show({{probabilities: {[others] * 3 + [sure] + [others] * 6}}}))"
         )
         said = " ".join(text(browser, "#says").split())
         assert said == ("3" if sure >= threshold else "Not sure: looks most like 3")

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -146,6 +147,26 @@ def test_triton_is_told_of_an_output_without_dimensions_and_of_no_labels_where_n
     assert rows["count"] == {"name": "count", "data_type": "TYPE_FP32", "dims": [1], "reshape": {"shape": []}}
     assert rows["boxes"] == {"name": "boxes", "data_type": "TYPE_FP32", "dims": [MOST, 4]}
     assert inference.ModelConfig(output=list(rows.values())).output[3].HasField("reshape")
+
+
+def test_grpc_gives_all_outputs_too_and_refuses_likeliest_classes(server):
+    images = np.stack([picture_of(BOXES), picture_of(BOXES[:1])])
+    asked = inference.ModelInferRequest(model_name="boxes", raw_input_contents=[images.tobytes()])
+    asked.inputs.add(name="image", datatype="UINT8", shape=images.shape)
+    with grpc.insecure_channel(server.grpc) as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=inference.ModelInferRequest.SerializeToString,
+            response_deserializer=inference.ModelInferResponse.FromString,
+        )
+        found = infer(asked, timeout=30)
+        assert {one.name: list(one.shape) for one in found.outputs} == {
+            "boxes": [2, MOST, 4], "classes": [2, MOST], "scores": [2, MOST], "count": [2],
+        }  # fmt: skip
+        assert np.frombuffer(found.raw_output_contents[3], "<f4").tolist() == [3.0, 1.0]
+        asked.outputs.add(name="classes").parameters["classification"].int64_param = 1
+        with pytest.raises(grpc.RpcError, match="boxes is for detection"):
+            infer(asked, timeout=30)
 
 
 def test_pictures_of_many_clients_that_run_together_keep_their_own_outputs(server):

@@ -67,6 +67,39 @@ async def settled(check):
 
 
 @WAYS
+def test_requests_that_run_together_get_their_parts_of_every_output_whatever_its_rank(inline):
+    gate = Gate()
+
+    def run(images):
+        gate(images)
+        number = images[:, 0, 0, 0]
+        return {
+            "count": number.copy(),
+            "boxes": np.stack([number] * 4, 1)[:, None],
+            "masks": np.ones((1, 64, 64, 3)) * number[:, None, None, None],
+        }
+
+    async def story():
+        made = scheduler(run, inline=inline, slots=1)
+        if inline:
+            gate.opened.set()  # one turn of the loop gathers them all
+        waiting = [made.submit(picture(number, count), 30.0) for number, count in ((1, 1), (2, 2), (3, 1), (4, 3))]
+        await asyncio.sleep(0.05)
+        gate.opened.set()
+        found = await asyncio.gather(*waiting)
+        made.close()
+        joined(made)
+        return found
+
+    found = asyncio.run(story())
+    assert max(gate.sizes) > 3, "they ran together"
+    for (number, count), outputs in zip(((1, 1), (2, 2), (3, 1), (4, 3)), found, strict=True):
+        shapes = {name: values.shape for name, values in outputs.items()}
+        assert shapes == {"count": (count,), "boxes": (count, 1, 4), "masks": (count, 64, 64, 3)}
+        assert all((values == number).all() for values in outputs.values())
+
+
+@WAYS
 def test_100000_requests_of_mixed_sizes_get_their_own_answers(inline):
     async def story():
         made = scheduler(echo, inline=inline, batch=16)
