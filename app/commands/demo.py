@@ -17,7 +17,7 @@ HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 
 
 def demo(given: argparse.Namespace) -> None:
-    """Shows a release on a phone: a page that classifies on the device."""
+    """Shows a release on a phone: a page that runs it on the device."""
     from app.demo.build import browser_variants, build
     from app.release import find_release
 
