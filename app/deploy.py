@@ -13,9 +13,12 @@ INPUT = "image"
 MAIN = "logits"
 PREDICTIONS = "predictions"  # of a detector
 
-# Of a detector's finished outputs: what enters suppression, what leaves it, and what two boxes of a class may share. Fewer
-# candidates, or a higher least score, cost mean precision: its curve goes on to where hardly any box is right.
-CANDIDATES, MOST_BOXES, LEAST_SCORE, OVERLAP = 768, 200, 0.005, 0.5
+# Of a detector's finished outputs: how many boxes leave suppression, with which score at least, and what two of a class may
+# share. A higher least score costs mean precision: its curve goes on to where hardly any box is right.
+MOST_BOXES, LEAST_SCORE, OVERLAP = 200, 0.005, 0.5
+# What enters it: a quarter of what is predicted. Every object is found from several places, so pictures that are full of
+# them need many; small pictures have no room for so many objects, and comparing costs the square.
+CANDIDATES, FEWEST_CANDIDATES = 768, 256
 
 
 def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
@@ -168,9 +171,9 @@ def _masks(logits: Any, _network: Any) -> dict[str, Any]:
 
 def _boxes(predictions: Any, network: Any) -> dict[str, Any]:
     boxes, scores = predictions_layer(network).detections(predictions)
-    found: dict[str, Any] = layers.NonMaxSuppression(CANDIDATES, MOST_BOXES, LEAST_SCORE, OVERLAP, name="detections")(
-        boxes, scores
-    )
+    candidates = min(CANDIDATES, max(FEWEST_CANDIDATES, boxes.shape[1] // 4))
+    suppression = layers.NonMaxSuppression(candidates, MOST_BOXES, LEAST_SCORE, OVERLAP, name="detections")
+    found: dict[str, Any] = suppression(boxes, scores)
     return found
 
 
