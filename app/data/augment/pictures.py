@@ -60,7 +60,7 @@ def affine(
     moved = rng.uniform(-share, share, (batch, 2)) * [height, width]
     cos, sin = np.cos(angle), np.sin(angle)
     # Where each pixel of the result comes from: rotation after shear, each axis scaled, around the centre.
-    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]]) / stretch[:, None]
+    back = np.array([[cos, sin + slant * cos], [-sin, cos - slant * sin]], np.float32) / stretch[:, None].astype(np.float32)
     return geometry.place(images, back.transpose(2, 0, 1), moved), targets
 
 
