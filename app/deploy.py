@@ -127,8 +127,7 @@ def divided(network: Any) -> tuple[Any, Any]:
         ValueError: the network chooses regions on its way.
     """
     network = main_path(network)
-    if any(isinstance(layer, layers.RegionProposals) for layer in network.layers):
-        raise ValueError("it chooses regions half way through, which integers cannot tell apart")
+    check_divisible(network)
     history = network.output._keras_history
     call = history.operation._inbound_nodes[history.node_index]
     raw = call.input_tensors
@@ -144,6 +143,16 @@ def divided(network: Any) -> tuple[Any, Any]:
     predictions = predictions_layer(network)(maps if isinstance(call.arguments.args[0], list) else maps[0])
     tail = keras.Model(dict(zip(names, taken, strict=True)), _boxes(predictions, network), name=f"{network.name}_tail")
     return body, tail
+
+
+def check_divisible(network: Any) -> None:
+    """Refuses a detector whose choice between boxes is not at its end.
+
+    Raises:
+        ValueError: the network chooses regions on its way.
+    """
+    if any(isinstance(layer, layers.RegionProposals) for layer in main_path(network).layers):
+        raise ValueError("it chooses regions half way through, which integers cannot tell apart")
 
 
 def _is_pointwise(tensor: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.deploy import INPUT
+from app.deploy import INPUT, check_divisible
 from app.export.graph import Graph, Notes
 
 OPSET = 17  # tf2onnx writes 17 and 18; 19 and more it refuses
@@ -44,6 +44,8 @@ def int8(graph: Graph, path: Path) -> str:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    if graph.notes.objective == "detection":
+        check_divisible(graph.network)
     prepared, quantised = graph.work / "prepared.onnx", graph.work / "quantised.onnx"
     quant_pre_process(_source(graph), prepared, skip_symbolic_shape=True)
     floats = floats_of(onnx.load(prepared).graph, heads=True) if graph.notes.objective == "detection" else []
