@@ -197,7 +197,7 @@ SMALL_PHOTOS = Recipe(
     clean_epochs=0.2,
     options={"scales": "5,4,3,2.25,1.7,1.3,1"},
 )
-SCENES = Recipe(loss="overfeat", epochs=16, batch_size=16, image_size=128, learning_rate=4e-3, clip_norm=10.0, ema=0.99)
+SCENES = Recipe(loss="overfeat", epochs=8, batch_size=16, image_size=128, learning_rate=4e-3, clip_norm=10.0, ema=0.99)
 
 SPECS = [
     ModelSpec(

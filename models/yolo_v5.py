@@ -146,7 +146,7 @@ GENERAL = Recipe(
 )
 SCENES = Recipe(
     loss="yolo_v5",
-    epochs=16,
+    epochs=12,
     batch_size=16,
     image_size=128,
     learning_rate=4e-3,
