@@ -33,6 +33,9 @@ class Stand:
         self.closed = True
 
 
+pytestmark = pytest.mark.slow  # their release takes half a minute to make
+
+
 def test_the_body_of_a_file_ends_in_raw_heads(detection_release, tmp_path):
     pictures = small_run.shapes(2, 5)[0].astype(np.float32)
     found = []
