@@ -168,6 +168,12 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--dropout {config.dropout}: {spec.name} has no dropout; leave the flag out")
     check_size(spec, config.image_size)
     check_size(spec, config.image_width)
+    if spec.objective != "classification":
+        for flag, given in (("--label-smoothing", config.label_smoothing), ("--qat", config.qat)):
+            if given:
+                raise UserError(f"{flag} is for classifiers; {spec.name} is for {spec.objective}, leave it out")
+    if config.freeze and spec.objective == "detection":
+        raise UserError(f"--freeze trains a layer of logits alone, which {spec.name} does not have; leave it out")
     if config.class_weights != "none" and spec.objective == "detection":
         raise UserError(
             f"--class-weights {config.class_weights} weighs pictures or pixels; {spec.name} finds boxes, leave it out"
@@ -181,8 +187,6 @@ def check(config: TrainConfig) -> None:
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {config.devices} devices; give {multiple}")
     if config.freeze and not config.weights:
         raise UserError("--freeze trains the last layer of given weights; give --weights imagenet, RUN or FILE too")
-    if config.qat and spec.objective != "classification":
-        raise UserError(f"--qat is for classifiers; {spec.name} is for {spec.objective}, leave it out")
     if config.qat and config.precision != "float32":
         raise UserError(f"--qat imitates integers in float32; not in --precision {config.precision}, leave one of them out")
 

@@ -80,7 +80,12 @@ def found(boxes: Any, truth: Any, size: Sequence[int]) -> Found:
     best = ops.max(learnt, axis=1, keepdims=True)
     nearest = ops.any(ops.logical_and(best > 0, learnt >= best), axis=2)
     rows = ops.matmul(which, ops.concatenate([true, label[:, :, None]], axis=-1))
-    return Found(overlap, rows[:, :, :4], rows[:, :, 4], nearest, ops.max(shared * ignored, axis=2))
+    # How much of the box itself: a crowd may be many times its size, and what lies in it is as unknown as all of it.
+    low, high = ops.maximum(boxes[:, :, None, :2], true[:, None, :, :2]), ops.minimum(boxes[:, :, None, 2:], true[:, None, :, 2:])
+    inside = ops.prod(ops.maximum(high - low, 0.0), axis=-1)
+    area = ops.maximum(ops.prod(boxes[:, :, 2:] - boxes[:, :, :2], axis=-1), 1e-6)
+    hidden = ops.max(inside / area[:, :, None] * ignored, axis=2)
+    return Found(overlap, rows[:, :, :4], rows[:, :, 4], nearest, hidden)
 
 
 def learnt_and_ignored(truth: Any) -> tuple[Any, Any]:

@@ -25,6 +25,7 @@ TINY: tuple[Row | str, ...] = (
     (128, 3, 1), "pool",
     (256, 3, 1), (256, 3, 1), (256, 3, 1), (128, 1, 1),
 )  # fmt: skip
+CELL = 16  # pixels, of the tiny network
 SLOPE = 0.1  # of the rectifier, below 0
 
 
@@ -74,8 +75,12 @@ def yolo_v1_tiny(
         width: every number of maps is multiplied by it.
         normalisation: "none" leaves it out.
     Shapes: [B, H, W, C] -> predictions [B, cells, 5 * boxes + classes]; 8x8 cells at 128x128.
+    Raises:
+        ValueError: 16 does not divide a side: cells and what they see would lie apart.
     Source: Redmon et al. 2016, section 2.1, for the number of layers of Fast YOLO.
     """
+    if input_shape[0] % CELL or input_shape[1] % CELL:
+        raise ValueError(f"its cells are of {CELL} pixels; give a height and a width that are multiples of that")
     image, x = picture(input_shape)
     x = _convolutions(x, TINY, width, normalisation)
     rows, columns = x.shape[1:3]

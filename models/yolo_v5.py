@@ -128,7 +128,7 @@ def _head(x: Any, stride: int, classes: int) -> Any:
 
 
 PAPER = (
-    "No paper; Jocher et al.: YOLOv5, release 6.0 (2021), of the parts of Wang et al.: CSPNet (CVPRW 2020) and "
+    "Jocher et al.: YOLOv5, release 6.0 (2021, without a paper), of the parts of Wang et al.: CSPNet (CVPRW 2020) and "
     "Liu et al.: Path aggregation network (CVPR 2018)"
 )
 GENERAL = Recipe(

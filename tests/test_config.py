@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import fields, replace
 from typing import Literal, get_args, get_origin
 
@@ -164,3 +165,25 @@ def test_what_differs_from_the_plainest_recipe_is_described():
     check(config)
     shown = 'epochs=3 batch_size=128 learning_rate=0.002 augment=crop+flip options={"pooling": "max"}'
     assert describe(config) == shown
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "told"),
+    [
+        (
+            "unet_small",
+            {"label_smoothing": 0.1},
+            "--label-smoothing is for classifiers; unet_small is for segmentation, leave it out",
+        ),
+        ("yolo_v5n", {"qat": True}, "--qat is for classifiers; yolo_v5n is for detection, leave it out"),
+        (
+            "yolo_v5n",
+            {"freeze": True, "weights": "runs/a"},
+            "--freeze trains a layer of logits alone, which yolo_v5n does not have",
+        ),
+        ("yolo_v5n", {"class_weights": "balanced"}, "--class-weights balanced weighs pictures or pixels; yolo_v5n finds boxes"),
+    ],
+)
+def test_settings_of_classifiers_are_refused_for_what_finds(model, flags, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        make_config(model, "scenes", flags)

@@ -1,4 +1,4 @@
-"""Every classifier learns scikit-learn's digits at 32 pixels by its own recipe and becomes a release whose files agree with it."""
+"""Every classifier learns scikit-learn's digits at 32 pixels by its own recipe, and its release agrees with it."""
 
 import keras
 import pytest

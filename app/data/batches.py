@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from app.config import TrainConfig
+from app.data.augment.boxes import PADDING, longest
 from app.data.augment.policies import find_policy, fitted
 from app.data.spec import VOID, Array, Dataset, Split
 from app.data.targets import Encode
@@ -47,6 +48,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.enlarged = split if enlarged is None else enlarged
         policy = find_policy(config.augment, config.spec.objective) if training else ()
         self.policy = fitted(policy, self.split.images, self.split.images.shape[1])
+        # Of boxes that are an input of the network: as many in every batch, or the graph would be made anew.
+        mixed = bool(find_policy(config.augment, config.spec.objective)) and split.labels.ndim == 3
+        self.rows = longest(split.labels.shape[1]) if mixed else split.labels.shape[-2] if split.labels.ndim == 3 else 0
         self.epoch = 0
         self._order: tuple[int, Array] = (-1, np.arange(len(split)))
 
@@ -57,7 +61,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         images, annotations = self.annotated(index)
         targets = self.encode(annotations) if self.encode else annotations
         if isinstance(targets, dict):
-            return ({"image": images, **targets},)
+            return ({"image": images, **{name: _filled(boxes, self.rows) for name, boxes in targets.items()}},)
         weights = self._weights(annotations)
         parts = (targets,) if weights is None else (targets, weights)
         return images, *(dict.fromkeys(self.heads, part) if self.heads else part for part in parts)
@@ -128,6 +132,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         counts = np.bincount(self.split.labels, minlength=self.classes)
         weights: Array = (len(self.split) / (self.classes * counts.clip(1))).astype(np.float32)
         return weights
+
+
+def _filled(boxes: Array, rows: int) -> Array:
+    """Annotations with padding up to so many rows. Shapes: [B, M, 6] -> [B, rows, 6]."""
+    padding = np.tile(PADDING, (len(boxes), rows - boxes.shape[1], 1)).astype(np.float32)
+    return np.concatenate([boxes, padding], axis=1)
 
 
 def first_batch(batches: Batches) -> dict[str, Any]:

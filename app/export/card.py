@@ -93,8 +93,8 @@ def introduction(release: Release) -> Iterator[str]:
     more = f" and {len(release.classes) - WORST:,} more" if len(release.classes) > WORST else ""
     does = SAYS[release.objective].format(count=len(release.classes))
     yield (
-        f"{spec.title}, trained on {plain(release.run['data']['name'])}, {does}: {shown}{more} (`labels.txt`). The network is "
-        f"that of {spec.paper}."
+        f"{spec.title}, trained on {plain(release.run['data']['name'])}, {does}: {shown}{more} (`labels.txt`). After: "
+        f"{spec.paper}."
     )
     yield "\n".join(
         (

@@ -22,6 +22,7 @@ SIZES = ("all", "small", "medium", "large")
 MOST = 100  # boxes of a class in a picture that count, the surest, as COCO has it
 SCORES = np.arange(1000) / 1000  # among which the best one is looked for
 HIGHEST = 0.99  # of chosen scores: a file of integers knows steps of 1/256
+UNKNOWN = 0.25  # the score of choice where no box was right
 SAME, SURE = 0.9, 0.25  # IoU of boxes that two networks agree on; score from which they have to
 
 
@@ -236,14 +237,14 @@ def _entry(image: int, box: Array) -> dict[str, Any]:
 
 
 def _best_score(found: Sequence[Found]) -> tuple[float, float]:
-    """The score with the highest mean F1 of the classes that have truths, and that F1."""
+    """The score with the highest mean F1 of the classes that have truths, and that F1; .25 where nothing was right at any."""
     means = np.zeros(len(SCORES))
     present = [one for one in found if one.truths]
     for one in present:
         boxes, right = one.counts()
         means += 2 * right / (boxes + one.truths) / len(present)
     best = np.flatnonzero(means >= means.max() - 1e-9)
-    chosen = min(HIGHEST, float(SCORES[best[len(best) // 2]])) if means.max() > 0 else 0.0
+    chosen = min(HIGHEST, float(SCORES[best[len(best) // 2]])) if means.max() > 0 else UNKNOWN
     return chosen, float(means.max())
 
 

@@ -39,7 +39,7 @@ class RegionPredictions(keras.layers.Layer):  # type: ignore[misc]
             likeliest = likeliest / ops.sum(likeliest, axis=-1, keepdims=True)
             offsets = ops.sum(likeliest[:, :, :, None] * ops.reshape(offsets, (-1, count, classes, 4)), axis=2)
         boxes = moved(regions, offsets, self.size, DEVIATIONS)
-        there = ops.cast(regions[:, :, 2:3] > regions[:, :, 0:1], "float32")
+        there = ops.cast(ops.all(regions[:, :, 2:] > regions[:, :, :2], axis=-1, keepdims=True), "float32")
         return ops.concatenate([boxes * there, probabilities * there], axis=-1)
 
     def detections(self, predictions: Any) -> tuple[Any, Any]:

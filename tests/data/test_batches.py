@@ -205,3 +205,23 @@ def test_every_head_gets_the_targets_and_the_weights_of_the_classes():
     assert list(targets) == list(weights) == ["logits", "auxiliary1"]
     for name in targets:
         assert same([plain], [(images, targets[name], weights[name])])
+
+
+def test_boxes_that_are_an_input_have_one_length_through_the_whole_training():
+    rng = np.random.default_rng(0)
+    labels = np.full((8, 2, 6), -1, np.float32)
+    labels[:4, 0] = (0.2, 0.2, 0.8, 0.8, 0, 0)
+    split = Split(rng.integers(0, 255, (8, 64, 64, 1)).astype(np.uint8), labels)
+    dataset = Dataset("boxes", ("a",), "0", split, split, split)
+    settings = {"batch_size": 4, "epochs": 2, "clean_epochs": 0.5, "augment": "scenes", "warmup": 0.5}
+    config = make_config("faster_rcnn_small", "scenes", settings)
+    lengths = set()
+    for training in (True, False):
+        given = Batches(split, dataset, config, training=training, encode=lambda boxes: {"truth": boxes})
+        for given.epoch in (0, 1):
+            for index in range(len(given)):
+                ([inputs],) = [given[index]]
+                assert set(inputs) == {"image", "truth"}
+                lengths.add(inputs["truth"].shape[1])
+                assert set(inputs["truth"][..., 4].ravel()) <= {-1, 0}
+    assert lengths == {8}

@@ -111,6 +111,11 @@ def _cut(boxes: Array, moved: Array, first: Array, last: Array, size: Array) -> 
     return np.where(kept[..., None], placed, PADDING).astype(np.float32)
 
 
+def longest(rows: int) -> int:
+    """How many rows annotations of so many can have at most, when pictures were joined."""
+    return -(-4 * rows // ROUNDED_TO) * ROUNDED_TO
+
+
 def _compact(boxes: Array, least: int) -> Array:
     """Padding last, and no more of it than the fullest picture needs. Shapes: [B, M, 6] -> [B, at least `least`, 6]."""
     missing = boxes[..., 4] < 0

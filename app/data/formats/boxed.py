@@ -67,6 +67,9 @@ def make_source(
     """
     sound = {split: _checked(pictures, folder, left_out) for split, pictures in found.items()}
     names = _names(folder, sound, classes, left_out)
+    for held in [split for split in sound if split != "train" and not any(picture.boxes for picture in sound[split])]:
+        left_out.append(LeftOut(held, f"its {len(sound[held])} pictures have no box; it is drawn from train instead"))
+        del sound[held]
     most = max((len(picture.boxes) for pictures in sound.values() for picture in pictures), default=0)
     splits: dict[SplitName, Pictures] = {}
     for split, pictures in sound.items():

@@ -41,7 +41,7 @@ def encoder(network: Any, classes: int) -> Callable[[Array], Array]:
         for picture, box in np.argwhere(learnt):
             window = nearest[picture, box]
             best[picture, window], which[picture, window] = 1, box
-        near_ignored = np.where(ignored[:, None], shared, 0).max(axis=2) >= EMPTY
+        near_ignored = np.where(ignored[:, None], _shares(windows, pixels), 0).max(axis=2) >= EMPTY
         rows = np.take_along_axis(pixels, which[:, :, None], axis=1)
         labels = np.take_along_axis(boxes[:, :, 4], which, axis=1)
         label = np.where(best >= HOLDS, labels, np.where((best < EMPTY) & ~near_ignored, classes, NOT_LEARNT))
@@ -58,10 +58,24 @@ def _fitting(boxes: Array) -> Array:
     return np.concatenate([middle - half, middle + half], axis=2)
 
 
+def _shares(windows: Array, boxes: Array) -> Array:
+    """How much of each window lies in each box. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
+    share: Array = _common(windows, boxes) / (windows[:, 2:] - windows[:, :2]).prod(axis=-1)[None, :, None]
+    return share
+
+
+def _common(windows: Array, boxes: Array) -> Array:
+    """The area that windows and boxes have together. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
+    first, second = windows[None, :, None], boxes[:, None]
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    common: Array = sides.clip(0).prod(axis=-1)
+    return common
+
+
 def _overlaps(windows: Array, boxes: Array) -> Array:
     """Intersection over union. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
     first, second = windows[None, :, None], boxes[:, None]
-    common = (np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])).clip(0).prod(axis=-1)
+    common = _common(windows, boxes)
     area, other = ((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (first, second))
     share: Array = common / (area + other - common).clip(1e-9)
     return share
