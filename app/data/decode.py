@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -62,7 +63,8 @@ def decode(source: Source, height: int, width: int, say: Callable[[str], None], 
 
 def _fill(folder: Path, source: Source, shape: tuple[int, int, int], say: Callable[[str], None]) -> None:
     total = sum(len(pictures) for pictures in source.splits.values())
-    check_space(cache_folder(), total * shape[0] * shape[1] * shape[2])
+    layers = shape[2] + any(pictures.mask is not None for pictures in source.splits.values())
+    check_space(cache_folder(), total * shape[0] * shape[1] * layers)
     say(f"reading {total:,} pictures of {source.name} at {shape[1]}x{shape[0]}, once; later trainings find them in the cache")
     left_out: list[LeftOut] = []
     images: dict[str, Array] = {}
@@ -79,32 +81,34 @@ def _decode_split(
 ) -> Array:
     """The decoded pictures of a split, written as they come so that memory stays small."""
 
-    def one(index: int) -> tuple[Array, Array | None] | LeftOut:
+    def one(index: int) -> tuple[Array, ...] | LeftOut:
         try:
             pixels = _pixels(pictures.read(index), shape)
-            return pixels, None if pictures.mask is None else resize_mask(pictures.mask(index), *shape[:2])
+            return (pixels,) if pictures.mask is None else (pixels, resize_mask(pictures.mask(index), *shape[:2]))
         except UnreadablePicture as error:
             return LeftOut(pictures.names[index], str(error))
 
     good = np.zeros(len(pictures), bool)
-    masks: list[Array] = []
-    with (folder / f"{name}_images.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        _write_header(file, (len(good), *shape))
+    with ExitStack() as opened:
+        pool = opened.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        shapes = {"images": shape} if pictures.mask is None else {"images": shape, "labels": shape[:2]}
+        files = {part: opened.enter_context((folder / f"{name}_{part}.npy").open("wb")) for part in shapes}
+        for part, file in files.items():
+            _write_header(file, (len(good), *shapes[part]))
         for start in range(0, len(good), BLOCK):
             for index, picture in enumerate(pool.map(one, range(start, min(start + BLOCK, len(good)))), start):
                 if isinstance(picture, LeftOut):
                     left_out.append(picture)
-                else:
-                    pixels, mask = picture
-                    file.write(pixels.tobytes())
-                    good[index] = True
-                    if mask is not None:
-                        masks.append(mask)
+                    continue
+                good[index] = True
+                for file, values in zip(files.values(), picture, strict=True):
+                    file.write(values.tobytes())
             countdown.add(min(BLOCK, len(good) - start))
-        file.seek(0)
-        _write_header(file, (int(good.sum()), *shape))
-    labels = pictures.labels[good] if pictures.mask is None else np.array(masks, np.uint8).reshape(-1, *shape[:2])
-    np.save(folder / f"{name}_labels.npy", labels)
+        for part, file in files.items():
+            file.seek(0)
+            _write_header(file, (int(good.sum()), *shapes[part]))
+    if pictures.mask is None:
+        np.save(folder / f"{name}_labels.npy", pictures.labels[good])
     images: Array = np.load(folder / f"{name}_images.npy", mmap_mode="r")
     return images
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from app.data.batches import Batches
 from app.data.spec import Split
+from app.data.splits import strata, stratified
 from app.deploy import MAIN, inference_model
 from app.errors import UserError
 from app.objectives import Objective
@@ -166,7 +167,8 @@ class Measuring(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.trained, self.plain, self.averaged = trained, plain, averaged
         self.objective, self.classes = objective, classes
-        self.images, self.labels = split.images[: self.MOST], split.labels[: self.MOST]
+        few = stratified(strata(split.labels), self.MOST, 0)[1] if len(split) > self.MOST else slice(None)
+        self.images, self.labels = split.images[few], split.labels[few]
         self.runner = KerasRunner(inference_model(plain, objective.name))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002
