@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,20 +72,20 @@ def evaluate(source: str, data: str | None, say: Say) -> list[dict[str, Any]]:
     if is_run(source):
         run = open_finished_run(source)
         config, objective, classes, size = run.config, run.objective, tuple(run.classes), run.input_shape[:2]
-        trained_on = run.record["data"]["fingerprint"]
+        trained_on, threshold = run.record["data"]["fingerprint"], run.metrics().get("threshold", {})
         networks: Iterator[tuple[str, Runner]] = iter([(run.best_file.name, KerasRunner(run.inference_model()))])
     else:
         release = find_release(source)
         check_release(release)
         config, objective = TrainConfig.from_json(release.run["config"]), OBJECTIVES[release.objective]
         classes, size = release.classes, release.picture_shape[:2]
-        trained_on = release.run["data"]["fingerprint"]
+        trained_on, threshold = release.run["data"]["fingerprint"], release.threshold
         networks = _files(release, say)
     test = _test_split(source, config, classes, trained_on, data, size, say)
     found = []
     for name, runner in networks:
         outputs = run_pictures(runner, test.images, objective.kept)
-        found.append(_row(name, data or config.data, objective, outputs, test.labels, classes, say))
+        found.append(_row(name, data or config.data, objective, outputs, test.labels, classes, say, threshold))
     return found
 
 
@@ -106,10 +106,17 @@ def _test_split(
 
 
 def _row(
-    name: str, data: str, objective: Objective, outputs: Outputs, labels: Array, classes: Sequence[str], say: Say
+    name: str,
+    data: str,
+    objective: Objective,
+    outputs: Outputs,
+    labels: Array,
+    classes: Sequence[str],
+    say: Say,
+    threshold: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The figures of some outputs, told and given."""
-    figures = objective.measure(outputs, labels, classes)
+    figures = objective.measure(outputs, labels, classes, threshold)
     say(f"{name:<24} {objective.metric} {100 * figures[objective.metric]:.2f} % of {figures['pictures']:,} test pictures")
     return {"file": name, "data": data, **figures}
 

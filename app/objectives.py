@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +22,35 @@ class Objective:
     Args:
         outputs: names of the finished outputs, in their order.
         metric: the key of `measure` that stands for the whole; higher is better.
-        measure: outputs, annotations and classes to figures.
+        figures: outputs, annotations and classes to figures.
         answer: outputs, classes, how many and the least probability of an answer to answers.
         threshold: outputs and annotations of pictures not trained on, to the least probability of an answer and what it does;
             empty where answers have none.
         agreement: two sets of outputs to the share of answers that are the same.
-        kept: outputs without what `measure`, `threshold` and `agreement` do not look at.
+        kept: outputs without what `figures`, `threshold` and `agreement` do not look at.
+        scored: some figures are of the answers that are told, those of at least a score.
     """
 
     name: str
     outputs: tuple[str, ...]
     metric: str
-    measure: Callable[[Outputs, Array, Sequence[str]], dict[str, Any]]
+    figures: Callable[..., dict[str, Any]]
     answer: Callable[[Outputs, Sequence[str], int | None, float], Sequence[answers.AnyAnswer]]
     threshold: Callable[[Outputs, Array], dict[str, Any]]
     agreement: Callable[[Outputs, Outputs], float]
     kept: Callable[[Outputs], Outputs] = lambda outputs: outputs
+    scored: bool = False
+
+    def measure(
+        self, outputs: Outputs, labels: Array, classes: Sequence[str], threshold: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Figures of outputs by their annotations.
+
+        Args:
+            threshold: that was chosen on other pictures; empty or none: there is none.
+        """
+        told = {"score": threshold["probability"]} if self.scored and threshold else {}
+        return self.figures(outputs, labels, classes, **told)
 
 
 OBJECTIVES = {
@@ -60,6 +73,7 @@ OBJECTIVES = {
             answers.detection,
             detection.threshold,
             detection.agreement,
+            scored=True,
         ),
         Objective(
             "segmentation",

@@ -251,3 +251,17 @@ def test_overlaps_are_those_of_a_slow_loop():
     first, second = boxes.reshape(2, 9, 4)
     np.testing.assert_allclose(overlaps(first, second), [[slow_overlap(a, b) for b in second] for a in first], atol=1e-12)
     assert overlaps(np.zeros((1, 4)), np.zeros((1, 4))) == 0
+
+
+def test_a_score_that_was_chosen_elsewhere_decides_what_is_told():
+    found, true = outputs([(LEFT, CAT, 0.9), (RIGHT, CAT, 0.6)]), truths([(LEFT, CAT), (RIGHT, CAT)])
+    own, strict = measure(found, true, NAMES), measure(found, true, NAMES, 0.8)
+    assert own["f1"] == 1
+    assert (strict["score"], strict["classes"]["cat"]["recall"], strict["classes"]["cat"]["precision"]) == (0.8, 0.5, 1)
+    assert strict["f1"] == pytest.approx(2 / 3, abs=1e-6)
+    assert strict["confusion"][CAT][-1] == 1
+    assert strict["map50"] == own["map50"]
+
+
+def test_where_nothing_is_right_a_quarter_is_asked_for():
+    assert threshold(outputs([(LEFT, CAT, 0.9)]), truths([(RIGHT, CAT)])) == {"probability": 0.25, "f1": 0, "pictures": 1}

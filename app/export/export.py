@@ -257,7 +257,7 @@ def _source(run: Run, trial: Trial, calibration: int) -> dict[str, Any]:
         "metric": trial.metric,
         "heldout": len(trial.labels),
         "calibration": calibration,
-        "figures": trial.objective.measure(trial.reference, trial.labels, trial.classes),
+        "figures": trial.objective.measure(trial.reference, trial.labels, trial.classes, run.metrics().get("threshold")),
     }
 
 

@@ -48,7 +48,7 @@ def classes_in(labels: Array) -> list[list[int]]:
         return [[int(label)] for label in labels]
     if labels.dtype == np.uint8:
         return [[int(label) for label in np.unique(mask) if label != VOID] for mask in labels]
-    return [sorted({int(label) for label in boxes[boxes[:, 5] == 0, 4] if label >= 0}) for boxes in labels]
+    return [sorted({int(label) for label in boxes[boxes[:, 5] <= 0, 4] if label >= 0}) for boxes in labels]
 
 
 def write_pictures(folder: Path, pictures: Array) -> list[str]:

@@ -220,9 +220,11 @@ def _finish(training: _Training, say: Say) -> None:
     objective = run.objective
     figures = {}
     outputs = {}
-    for name, split in (("test", dataset.test), ("validation", dataset.val)):
+    threshold: dict[str, Any] = {}
+    for name, split in (("validation", dataset.val), ("test", dataset.test)):
         outputs[name] = run_pictures(runner, split.images, objective.kept)
-        figures[name] = objective.measure(outputs[name], split.labels, dataset.classes)
+        figures[name] = objective.measure(outputs[name], split.labels, dataset.classes, threshold)
+        threshold = threshold or objective.threshold(outputs[name], split.labels)
     held = _heldout(dataset.test, training.config.split_seed)
     with replacing(run.folder / "heldout.npz") as partial:
         kept = {name: values[held] for name, values in outputs["test"].items()}
@@ -236,8 +238,9 @@ def _finish(training: _Training, say: Say) -> None:
     trainable = sum(int(np.prod(weight.shape)) for weight in trained)
     seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
     metrics = {
-        **figures,
-        "threshold": objective.threshold(outputs["validation"], dataset.val.labels),
+        "test": figures["test"],
+        "validation": figures["validation"],
+        "threshold": threshold,
         "parameters": deployed.count_params(),
         "trainable_parameters": trainable,
         "seconds": seconds,
