@@ -215,6 +215,18 @@ def refuse_unpublished(model: str, weights: str) -> None:
         raise UserError(f"--weights {weights}: keras.applications has none for {model}; it has for {', '.join(PUBLISHED)}")
 
 
+def make_writable(folder: Path) -> None:
+    """Makes a folder, and a file in it, which it removes again.
+
+    Raises:
+        OSError: files cannot be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / ".writable"
+    mark.touch()
+    mark.unlink()
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Makes a run folder that no other process trains in meanwhile; without anything written there it is removed again.
@@ -223,10 +235,7 @@ def claimed(folder: Path) -> Iterator[None]:
         UserError: the folder cannot be written, or another training is at work in it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / ".writable"
-        mark.touch()
-        mark.unlink()
+        make_writable(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder} ({error.strerror}); choose another folder with --out") from None
     lock = os.open(folder, os.O_RDONLY)  # gone when the process ends, however it ends

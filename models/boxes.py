@@ -52,7 +52,7 @@ class Found(NamedTuple):
         overlap: their intersection over union.
         box, label: the true box, and its class.
         nearest: whether no other box overlaps some true one more.
-        ignored: the intersection over union with the nearest box that is neither learnt nor counted.
+        ignored: the largest share of the box itself that lies in one that is neither learnt nor counted.
     """
 
     overlap: Any

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from models import layers
 from models.blocks import activated, centred, conv_unit, picture, scaled
 from models.lazy import keras
-from models.segmentation import vgg_blocks
 from models.spec import ModelSpec, Recipe, Shape
+from models.vgg import D, convolutions, halved
 from models.yolo_v5 import parse_anchors
 
 
@@ -93,10 +93,10 @@ def _vgg(input_shape: Shape, width: float) -> tuple[Any, Any]:
     """The input, and VGG-16 up to its last convolution."""
 
     def pool(x: Any, name: str) -> Any:
-        return x if name == "block5_pool" else keras.layers.MaxPooling2D(2, padding="same", name=name)(x)
+        return x if name == "block5_pool" else halved(x, name)
 
     image, x = centred(input_shape)
-    return image, vgg_blocks(x, width, "none", pool)[-1]
+    return image, convolutions(x, D, width, pool)[-1]
 
 
 def _small(input_shape: Shape, width: float) -> tuple[Any, Any]:

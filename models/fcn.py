@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any
 
 from models import layers
-from models.blocks import Normalisation, centred, is_small, scaled
+from models.blocks import Normalisation, centred, conv_unit, is_small, scaled
 from models.lazy import keras
-from models.segmentation import vgg_blocks, vgg_unit, with_margin, without_margin
-from models.spec import ModelSpec, Recipe, Shape
+from models.segmentation import FOLDER, LOSSES, like_vgg, with_margin, without_margin
+from models.spec import ModelSpec, Shape
+from models.vgg import D, convolutions
 
 DENSE = 4096  # maps of fc6 and fc7
 
@@ -54,10 +55,11 @@ def fcn(
     def pool(x: Any, name: str) -> Any:
         return x if small and name == "block1_pool" else keras.layers.MaxPooling2D(2, name=name)(x)
 
-    pooled = vgg_blocks(x, width, normalisation, pool)
+    form = like_vgg(normalisation)
+    pooled = convolutions(x, D, width, pool, **form)
     x = pooled[-1]
     for name, size in (("fc6", 7), ("fc7", 1)):
-        x = vgg_unit(x, scaled(DENSE, width), name, normalisation, size)
+        x = conv_unit(x, scaled(DENSE, width), size, name, **form)
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
     x = keras.layers.Conv2D(classes, 1, name="score")(x)
     twice: dict[str, Any] = {"padding": "same", "use_bias": False, "kernel_initializer": layers.BilinearKernel()}
@@ -71,21 +73,9 @@ def fcn(
 
 
 PAPER = "Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation. CVPR 2015, arXiv:1411.4038"
-LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy_dice")
-FOLDER = Recipe(
-    epochs=60,
-    batch_size=8,
-    learning_rate=1e-4,
-    warmup=2.0,
-    clip_norm=1.0,
-    dropout=0.5,
-    loss="cross_entropy_dice",
-    image_size=256,
-    augment="masks",
-    clean_epochs=0.1,
-    ema=0.98,
-)
-SCENES = replace(FOLDER, epochs=12, batch_size=16, image_size=64, augment="scenes")
+# As large as VGG-16, with its dropout, and careful steps.
+LARGE = replace(FOLDER, learning_rate=1e-4, warmup=2.0, dropout=0.5)
+LARGE_SCENES = replace(LARGE, epochs=12, batch_size=16, image_size=64, augment="scenes")
 SMALL = 1 / 8
 QUICK: dict[str, Any] = {"learning_rate": 3e-3, "warmup": 0.5, "clip_norm": 0.0, "dropout": 0.2}
 
@@ -110,7 +100,7 @@ SPECS = [
         parameters=parameters,
         fixed_parameters=statistics,
         macs=macs,
-        recipes={"*": replace(FOLDER, **changes), "scenes": replace(SCENES, **changes)},
+        recipes={"*": replace(LARGE, **changes), "scenes": replace(LARGE_SCENES, **changes)},
     )
     for name, title, build, parameters, statistics, macs, changes in (
         ("fcn32s", "FCN-32s", partial(fcn, FCN_32S, 1), FCN32S_PARAMETERS, 0, 110_801_977_344, {}),

@@ -1,12 +1,9 @@
-"""Pieces that the segmentation networks share: a margin that makes sides divisible, and VGG-16's blocks."""
+"""What the segmentation networks share: a margin that makes sides divisible, the form of VGG's convolutions, and recipes."""
 
-from collections.abc import Callable
 from typing import Any
 
-from models.blocks import conv_unit, scaled
 from models.lazy import keras
-from models.spec import Shape
-from models.vgg import CONTRAST, MAPS, D
+from models.spec import Recipe, Shape
 
 
 def with_margin(x: Any, multiple: int) -> Any:
@@ -31,27 +28,27 @@ def _halves(pixels: int) -> tuple[int, int]:
     return pixels // 2, pixels - pixels // 2
 
 
-def vgg_blocks(x: Any, width: float, normalisation: str, pool: Callable[[Any, str], Any]) -> list[Any]:
-    """The thirteen convolutions of VGG-D, under the names that they have there, so that they can start from its weights.
+def like_vgg(normalisation: str) -> dict[str, Any]:
+    """The form of convolutions that can start from VGG-D's weights: layers are matched by all their weights.
 
-    They keep their biases under batch normalisation too: layers are matched by all their weights.
-
-    Args:
-        pool: the maps of a block and the name of its pooling, to what the next block sees.
-    Shapes: [B, H, W, 3] -> those after each pooling, [B, H / 2, W / 2, 64] to [B, H / 32, W / 32, 512].
-    Source: Simonyan and Zisserman 2014, table 1, column D.
+    So they keep their biases under batch normalisation too, whose statistics follow in short trainings.
     """
-    start = keras.initializers.VarianceScaling(2.0 / CONTRAST**2)
-    pooled = []
-    for block, (kernels, maps) in enumerate(zip(D, MAPS, strict=True), start=1):
-        for number in range(1, len(kernels) + 1):
-            first = {"kernel_initializer": start} if block == number == 1 else {}
-            x = vgg_unit(x, scaled(maps, width), f"block{block}_conv{number}", normalisation, **first)
-        x = pool(x, f"block{block}_pool")
-        pooled.append(x)
-    return pooled
+    return {"normalisation": normalisation, "use_bias": True, "momentum": 0.9}
 
 
-def vgg_unit(x: Any, filters: int, name: str, normalisation: str, size: int = 3, **settings: Any) -> Any:
-    """A convolution as VGG has it, with a bias, and statistics that follow in short trainings where it is normalised."""
-    return conv_unit(x, filters, size, name, normalisation=normalisation, use_bias=True, momentum=0.9, **settings)
+LOSSES = ("cross_entropy", "focal", "dice", "cross_entropy_dice")
+FOLDER = Recipe(
+    epochs=60,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup=1.0,
+    clip_norm=1.0,
+    loss="cross_entropy_dice",
+    image_size=256,
+    augment="masks",
+    clean_epochs=0.1,
+    ema=0.98,
+)
+SCENES = Recipe(
+    epochs=12, batch_size=16, learning_rate=3e-3, loss="cross_entropy_dice", image_size=64, augment="scenes", ema=0.98
+)

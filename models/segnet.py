@@ -1,14 +1,15 @@
 """SegNet, at the paper's size and narrower."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from models import layers
-from models.blocks import Normalisation, centred, scaled
+from models.blocks import Normalisation, centred, conv_unit, scaled
 from models.lazy import keras
-from models.segmentation import vgg_blocks, vgg_unit, with_margin, without_margin
-from models.spec import ModelSpec, Recipe, Shape
-from models.vgg import MAPS, D
+from models.segmentation import FOLDER, LOSSES, SCENES, like_vgg, with_margin, without_margin
+from models.spec import ModelSpec, Shape
+from models.vgg import MAPS, D, convolutions
 
 BLOCKS = 5  # poolings of the encoder
 
@@ -42,35 +43,21 @@ def segnet(
         places.append(place)
         return x
 
-    x = vgg_blocks(x, base * width, normalisation, pool)[-1]
+    form = like_vgg(normalisation)
+    x = convolutions(x, D, base * width, pool, **form)[-1]
     for block in range(BLOCKS, 0, -1):
         x = layers.MaxUnpooling2D(name=f"block{block}_unpool")([x, places.pop()])
         for number in range(len(D[block - 1]), 0, -1):
             if block == number == 1:
                 break
             maps = MAPS[block - 1] if number > 1 else MAPS[block - 2]
-            x = vgg_unit(x, scaled(maps, base * width), f"block{block}_deconv{number}", normalisation)
+            x = conv_unit(x, scaled(maps, base * width), 3, f"block{block}_deconv{number}", **form)
     x = without_margin(x, input_shape)
     return keras.Model(image, keras.layers.Conv2D(classes, 3, padding="same", name="logits")(x), name="segnet")
 
 
 PAPER = "Badrinarayanan, Kendall, Cipolla: SegNet: a deep convolutional encoder-decoder architecture. arXiv:1511.00561 (2015)"
-
-FOLDER = Recipe(
-    epochs=60,
-    batch_size=8,
-    learning_rate=1e-3,
-    warmup=1.0,
-    clip_norm=1.0,
-    loss="cross_entropy_dice",
-    image_size=256,
-    augment="masks",
-    clean_epochs=0.1,
-    ema=0.98,
-)
-SCENES = Recipe(  # without skipped maps it is slow to leave chance
-    epochs=24, batch_size=16, learning_rate=3e-3, loss="cross_entropy_dice", image_size=64, augment="scenes", ema=0.98
-)
+SLOW = replace(SCENES, epochs=24)  # without skipped maps it is slow to leave chance
 SMALL = 1 / 4
 
 # Encoder: VGG-16's convolutions. Decoder: the same kernels, but 64x11 where 3x64 were, and biases of its own. Normalisation:
@@ -91,11 +78,11 @@ SPECS = [
         min_size=16,  # with their margin 32: the last pooling has a pixel of them
         objective="segmentation",
         targets="masks",
-        losses=("cross_entropy", "focal", "dice", "cross_entropy_dice"),
+        losses=LOSSES,
         parameters=parameters,
         fixed_parameters=statistics,
         macs=macs,
-        recipes={"*": FOLDER, "scenes": SCENES},
+        recipes={"*": FOLDER, "scenes": SLOW},
     )
     for name, title, build, parameters, statistics, macs in (
         ("segnet", "SegNet", partial(segnet, 1), KERNELS + BIASES + DECODER + 2 * NORMALISED, 2 * NORMALISED, 113_527_111_680),

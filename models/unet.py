@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from models.blocks import Normalisation, conv_unit, picture, scaled
 from models.lazy import keras
-from models.segmentation import with_margin, without_margin
-from models.spec import ModelSpec, Recipe, Shape
+from models.segmentation import FOLDER, LOSSES, SCENES, with_margin, without_margin
+from models.spec import ModelSpec, Shape
 
 LEVELS = 4  # poolings in the contracting path
 Upsampling = Literal["transposed", "bilinear"]
@@ -75,21 +75,6 @@ def _up(x: Any, maps: int, name: str, upsampling: str) -> Any:
 
 
 PAPER = "Ronneberger, Fischer, Brox: U-Net: convolutional networks for biomedical image segmentation. MICCAI 2015"
-FOLDER = Recipe(
-    epochs=60,
-    batch_size=8,
-    learning_rate=1e-3,
-    warmup=1.0,
-    clip_norm=1.0,
-    loss="cross_entropy_dice",
-    image_size=256,
-    augment="masks",
-    clean_epochs=0.1,
-    ema=0.98,
-)
-SCENES = Recipe(
-    epochs=12, batch_size=16, learning_rate=3e-3, loss="cross_entropy_dice", image_size=64, augment="scenes", ema=0.98
-)
 # Without normalisation a large step is never made good again.
 CAREFUL: dict[str, Any] = {"learning_rate": 3e-4, "warmup": 2.0, "clip_norm": 1.0}
 BASE, SMALL = 64, 16
@@ -106,7 +91,7 @@ SPECS = [
         min_size=16,  # the bottom has a pixel of them
         objective="segmentation",
         targets="masks",
-        losses=("cross_entropy", "focal", "dice", "cross_entropy_dice"),
+        losses=LOSSES,
         parameters=parameters,
         fixed_parameters=statistics,
         macs=macs,

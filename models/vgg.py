@@ -1,5 +1,6 @@
 """VGG, configurations A to E."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -49,7 +50,20 @@ def vgg(
     """
     image, x = centred(input_shape)
     form: dict[str, Any] = {"normalisation": normalisation, "momentum": 0.9}  # statistics that follow in short trainings
+    x = convolutions(x, table, width, halved, **form)[-1]
+    return keras.Model(image, dense_head(x, classes, scaled(4096, width), ("fc1", "fc2"), dropout=dropout), name="vgg")
+
+
+def convolutions(x: Any, table: Table, width: float, pool: Callable[[Any, str], Any], **form: Any) -> list[Any]:
+    """The blocks of a table, each with its pooling, under the names by which other networks start from their weights.
+
+    Args:
+        pool: the maps of a block and the name of its pooling, to what the next block sees.
+        form: of every convolution, see `conv_unit`.
+    Shapes: [B, H, W, 3] -> what follows each block, [B, H / 2, W / 2, 64] to [B, H / 32, W / 32, 512].
+    """
     start = keras.initializers.VarianceScaling(2.0 / CONTRAST**2)
+    pooled = []
     for block, (kernels, maps) in enumerate(zip(table, MAPS, strict=True), start=1):
         for number, kernel in enumerate(kernels, start=1):
             if kernel == "lrn":
@@ -57,8 +71,14 @@ def vgg(
             else:
                 first = {"kernel_initializer": start} if block == number == 1 else {}
                 x = conv_unit(x, scaled(maps, width), kernel, f"block{block}_conv{number}", **form, **first)
-        x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
-    return keras.Model(image, dense_head(x, classes, scaled(4096, width), ("fc1", "fc2"), dropout=dropout), name="vgg")
+        x = pool(x, f"block{block}_pool")
+        pooled.append(x)
+    return pooled
+
+
+def halved(x: Any, name: str) -> Any:
+    """The largest of every 2x2 values; odd sides are halved upwards."""
+    return keras.layers.MaxPooling2D(2, padding="same", name=name)(x)
 
 
 PAPER = "Simonyan, Zisserman: Very deep convolutional networks for large-scale image recognition. arXiv:1409.1556 (ICLR 2015)"

@@ -16,6 +16,7 @@ from app.config import TrainConfig
 from app.data.augment.boxes import PADDING, longest
 from app.data.augment.policies import find_policy, fitted
 from app.data.spec import VOID, Array, Dataset, Split
+from app.data.splits import pixels_of_classes
 from app.data.targets import Encode
 from app.data.targets.one_hot import one_hot
 
@@ -46,11 +47,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.split, self.config, self.encode, self.training, self.heads = split, config, encode, training, tuple(heads)
         self.classes = len(dataset.classes)
         self.enlarged = split if enlarged is None else enlarged
-        policy = find_policy(config.augment, config.spec.objective) if training else ()
+        whole = find_policy(config.augment, config.spec.objective)
+        policy = whole if training else ()
         self.policy = fitted(policy, self.split.images, self.split.images.shape[1])
-        # Of boxes that are an input of the network: as many in every batch, or the graph would be made anew.
-        mixed = bool(find_policy(config.augment, config.spec.objective)) and split.labels.ndim == 3
-        self.rows = longest(split.labels.shape[1]) if mixed else split.labels.shape[-2] if split.labels.ndim == 3 else 0
+        self.joined = bool(whole)  # a picture may then hold the boxes of four
         self.epoch = 0
         self._order: tuple[int, Array] = (-1, np.arange(len(split)))
 
@@ -61,7 +61,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         images, annotations = self.annotated(index)
         targets = self.encode(annotations) if self.encode else annotations
         if isinstance(targets, dict):
-            return ({"image": images, **{name: _filled(boxes, self.rows) for name, boxes in targets.items()}},)
+            # As many boxes in every batch of the training, or the graph would be made anew.
+            most = self.split.labels.shape[1]
+            rows = longest(most) if self.joined else most
+            return ({"image": images, **{name: _filled(boxes, rows) for name, boxes in targets.items()}},)
         weights = self._weights(annotations)
         parts = (targets,) if weights is None else (targets, weights)
         return images, *(dict.fromkeys(self.heads, part) if self.heads else part for part in parts)
@@ -124,9 +127,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         if self.config.class_weights == "none":
             return None
         if self.split.labels.ndim == 3:
-            counts = np.stack([np.bincount(mask.ravel(), minlength=VOID + 1)[: self.classes] for mask in self.split.labels])
-            there = (counts * (counts.sum(axis=1, keepdims=True) > 0)).sum(axis=0)
-            frequency = there / (counts.sum(axis=1)[:, None] * (counts > 0)).sum(axis=0).clip(1)
+            counts = pixels_of_classes(self.split.labels)[:, : self.classes]
+            frequency = counts.sum(axis=0) / (counts.sum(axis=1)[:, None] * (counts > 0)).sum(axis=0).clip(1)
             rarity: Array = (np.median(frequency[frequency > 0]) / frequency.clip(1e-9)).clip(0, 10).astype(np.float32)
             return rarity
         counts = np.bincount(self.split.labels, minlength=self.classes)

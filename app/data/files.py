@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from app.data.spec import SplitName
-from app.images import EXTENSIONS, FORMATS, load_picture
+from app.images import EXTENSIONS, load_picture, upright_size
 
 SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test",
 }  # fmt: skip
-ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values for a picture that lies on its side
 
 
 def shown(path: Path, folder: Path) -> str:
@@ -63,9 +60,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         UnreadablePicture: it is none.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            return (width, height) if image.getexif().get(ORIENTATION) in LYING else (height, width)
+        return upright_size(path)
     except Exception:  # Pillow's readers raise nearly anything on damaged bytes; this one says what is wrong
         height, width, _ = load_picture(path, (1, 1, 3)).shape
         return height, width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -130,15 +130,23 @@ def _source(config: TrainConfig) -> Source:
     """
     wanted = config.spec.objective
     row = all_datasets().get(config.data)
-    source = None if row and wanted not in row.objectives else open_source(config.data, config.split_seed, wanted)
-    if source is None or source.objective != wanted:
-        has = " and ".join(ANNOTATIONS[one] for one in (row.objectives if row else (source.objective,) if source else ()))
-        fitting = [name for name, spec in all_datasets().items() if wanted in spec.objectives]
-        needs = f"{config.model} learns from {ANNOTATIONS[wanted]}, as {', '.join(fitting[:5])} have"
-        raise UserError(f"{config.data} has {has}; {needs}")
+    if row and wanted not in row.objectives:
+        raise _unfit(config, row.objectives)
+    source = open_source(config.data, config.split_seed, wanted)
+    if source.objective != wanted:
+        raise _unfit(config, (source.objective,))
     if not config.limit:
         return source
     return _limited(source, config.limit, config.split_seed)
+
+
+def _unfit(config: TrainConfig, objectives: Sequence[Objective]) -> UserError:
+    """Data has annotations for other objectives than the network's."""
+    wanted = config.spec.objective
+    has = " and ".join(ANNOTATIONS[one] for one in objectives)
+    fitting = [name for name, spec in all_datasets().items() if wanted in spec.objectives]
+    needs = f"{config.model} learns from {ANNOTATIONS[wanted]}, as {', '.join(fitting[:5])} have"
+    return UserError(f"{config.data} has {has}; {needs}")
 
 
 def _limited(source: Source, limit: int, seed: int) -> Source:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from app.metrics.segmentation import VOID as VOID  # the class of pixels that are neither learnt nor counted
 from models.spec import Objective
 
 Array = np.ndarray[Any, Any]
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-VOID = 255  # the class of pixels that are neither learnt nor counted
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,17 @@ def presence(labels: Array) -> Array:
         same: Array = labels[:, None] == np.arange(labels.max(initial=-1) + 1)
         return same
     if labels.dtype == np.uint8:
-        counts = np.stack([np.bincount(mask.ravel(), minlength=VOID + 1)[:VOID] for mask in labels])
+        counts = pixels_of_classes(labels)
         seen: Array = counts[:, : 1 + np.flatnonzero(counts.any(axis=0)).max(initial=-1)] > 0
         return seen
     classes = np.where(labels[..., 5] > 0, -1, labels[..., 4])
     there: Array = (classes[..., None] == np.arange(int(classes.max(initial=-1)) + 1)).any(axis=1)
     return there
+
+
+def pixels_of_classes(masks: Array) -> Array:
+    """How many pixels of each class each picture has; void ones are of none. Shapes: uint8 [N, H, W] -> int [N, 255]."""
+    return np.stack([np.bincount(mask.ravel(), minlength=VOID + 1)[:VOID] for mask in masks])
 
 
 def complete(splits: Mapping[SplitName, Pictures], seed: int) -> dict[SplitName, Pictures]:

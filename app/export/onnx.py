@@ -98,6 +98,7 @@ def _finish(proto: Any, notes: Notes, path: Path) -> str:
     import onnx
 
     share_constants(proto.graph)
+    order_nodes(proto.graph)
     number_tensors(proto.graph)
     proto.graph.doc_string = ""  # names a function that is called otherwise every time
     onnx.helper.set_model_props(proto, properties(notes))
@@ -171,8 +172,37 @@ def share_constants(graph: Any) -> None:
         node.input[:] = [names.get(name, name) for name in node.input]
 
 
+def order_nodes(graph: Any) -> None:
+    """Puts nodes and constants where the results, traced back, first need them; what no result needs goes.
+
+    tf2onnx sorts nodes by names that hold the number of what the process converted before: t_9 comes after t_10.
+    """
+    import onnx
+
+    maker = {name: node for node in graph.node for name in node.output}
+    place: dict[str, int] = {}  # a tensor's, in the order in which they can be computed
+    opened: set[str] = set()  # whose node waits for what it is computed from
+    waiting = [output.name for output in reversed(graph.output)]
+    while waiting:
+        name = waiting[-1]
+        if name in maker and name not in opened:
+            opened.add(name)
+            waiting += reversed(maker[name].input)
+        else:
+            place.setdefault(waiting.pop(), len(place))
+
+    def first(item: Any) -> int | None:
+        names = item.output if isinstance(item, onnx.NodeProto) else [item.name]
+        return min((place[name] for name in names if name in place), default=None)
+
+    for field in (graph.node, graph.initializer):
+        for item in [item for item in field if first(item) is None]:
+            field.remove(item)
+        field.sort(key=first)
+
+
 def number_tensors(graph: Any) -> None:
-    """Names everything inside by its place: tf2onnx counts on from what the process converted before."""
+    """Names everything inside by its place."""
     public = {tensor.name for tensor in (*graph.input, *graph.output)}
     inner = [tensor.name for tensor in graph.initializer] + [name for node in graph.node for name in node.output]
     names = {name: f"t{place}" for place, name in enumerate(inner) if name and name not in public}

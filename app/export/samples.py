@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from app.metrics.segmentation import VOID
 from app.objectives import OBJECTIVES
 from app.runners import Outputs
 
@@ -22,7 +23,6 @@ COUNT = 16
 DIGITS = 7  # what a float32 holds
 LEAST_SCORE = 0.1  # of boxes that are written down: most of those below are of nothing
 ROWS: dict[str, tuple[int, ...]] = {"boxes": (4,), "classes": (), "scores": ()}  # of each box
-VOID = 255  # of masks
 
 
 def choose(labels: Array, count: int = COUNT) -> list[int]:

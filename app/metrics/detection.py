@@ -66,34 +66,32 @@ def measure(outputs: Outputs, labels: Array, classes: Sequence[str], score: floa
     Source: COCO's evaluation (Lin et al. 2014), 100 boxes of a class a picture; ignored truths are its crowds.
     """
     found = [_find(outputs, labels, number) for number in range(len(classes))]
-    best, f1 = _best_score(found)
-    if score is not None:
-        best = score
-    step = int(np.searchsorted(SCORES, best - 1e-9))
-    rows = {}
+    told = _best_score(found)[0] if score is None else score
+    step = int(np.searchsorted(SCORES, told - 1e-9))
+    rows, shares = {}, []
     for name, one in zip(classes, found, strict=True):
         boxes, right = (int(count[step]) for count in one.counts())
+        f1 = 2 * right / (boxes + one.truths) if boxes + one.truths else 0.0
+        shares += [f1] if one.truths else []
         rows[name] = {
             "ap50": _rounded(one.mean_precision(MATCH)),
             "ap": _rounded(one.mean_precision()),
             "precision": _rounded(right / boxes if boxes else 0.0),
             "recall": _rounded(right / one.truths if one.truths else 0.0),
-            "f1": _rounded(2 * right / (boxes + one.truths) if boxes + one.truths else 0.0),
+            "f1": _rounded(f1),
             "boxes": one.truths,
         }
-    if score is not None:
-        f1 = float(np.mean([rows[name]["f1"] for name, one in zip(classes, found, strict=True) if one.truths] or [0.0]))
     return {
         "map50": _mean([one.mean_precision(MATCH) for one in found]) or 0.0,
         "map": _mean([one.mean_precision() for one in found]) or 0.0,
         "map75": _mean([one.mean_precision(0.75) for one in found]),
         **{f"map_{size}": _mean([one.mean_precision(size=size) for one in found]) for size in SIZES[1:]},
-        "score": best,
-        "f1": _rounded(f1),
+        "score": told,
+        "f1": _mean(shares) or 0.0,
         "pictures": len(labels),
         "boxes": sum(one.truths for one in found),
         "classes": rows,
-        "confusion": confusion(outputs, labels, len(classes), best).tolist(),
+        "confusion": confusion(outputs, labels, len(classes), told).tolist(),
         "curves": {
             name: [round(float(value), 4) for value in one.precision[0, :, 0]]
             for name, one in zip(classes, found, strict=True)
@@ -160,13 +158,13 @@ def agreement(ours: Outputs, theirs: Outputs) -> float:
 def overlaps(first: Array, second: Array, *, of_first: bool = False) -> Array:
     """Intersection over union of every box with every other; `of_first`: over the first's area alone.
 
-    Shapes: [A, 4], [B, 4] -> [A, B].
+    Shapes: [..., A, 4], [..., B, 4] -> [..., A, B].
     """
-    upper = np.maximum(first[:, None, :2], second[None, :, :2])
-    lower = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = (lower - upper).clip(0).prod(axis=2)
-    areas, others = ((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (first, second))
-    whole = areas[:, None] + (0 if of_first else others[None] - shared)
+    upper = np.maximum(first[..., :, None, :2], second[..., None, :, :2])
+    lower = np.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
+    shared = (lower - upper).clip(0).prod(axis=-1)
+    areas, others = ((boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1) for boxes in (first, second))
+    whole = areas[..., :, None] + (0 if of_first else others[..., None, :] - shared)
     ratio: Array = np.divide(shared, whole, out=np.zeros(shared.shape), where=whole > 0)
     return ratio
 

@@ -15,6 +15,7 @@ from app.errors import UserError
 from app.images import load_picture, upright_size
 from app.predict.ask import Row
 from app.predict.written import NOTHING, tell
+from app.runs import make_writable
 
 ENDING = "-answer"  # of the files' names: none of a person's own pictures is called so
 
@@ -28,10 +29,7 @@ def draw_rows(rows: Iterable[Row], folder: Path) -> Iterator[Row]:
         UserError: the folder cannot be written; at once.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / ".writable"
-        mark.touch()
-        mark.unlink()
+        make_writable(folder)
     except OSError as error:
         raise _unwritable(folder, error) from None
     return _drawn(rows, folder)

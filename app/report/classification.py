@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from app.metrics.classification import confusion
 from app.report import markup
+from app.report.batch import batch_section
 from app.report.classes import class_section, confusion_section, points
 from app.report.material import Material
 from app.report.samples import draw_batch, draw_mistakes, find_mistakes
-from app.report.words import NOT_RECORDED, count, decimal, percent, plural, setting_value
+from app.report.words import NOT_RECORDED, count, decimal, percent, plural
 
 
 def facts(run: Material) -> list[tuple[str, str]]:
@@ -49,14 +52,11 @@ def _mistakes(run: Material) -> str:
 
 
 def _batch(run: Material) -> str:
-    heading, file = "What the network saw", run.file("batch.png")
-    if not run.batch:
-        return markup.section(heading, markup.paragraph(f"The first batch was {NOT_RECORDED}."))
-    draw_batch(run.batch["images"], run.batch["labels"], run.run.classes, run.settings.get("label_smoothing") or 0.0, file)
-    augmented = setting_value(run.settings.get("augment"))
-    note = f"The start of the first training batch, as it went into the network. Augmentation: {augmented}."
-    alternative = f"Training pictures with their labels; augmentation: {augmented}."
-    return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
+    def draw(file: Path) -> None:
+        smoothing = run.settings.get("label_smoothing") or 0.0
+        draw_batch(run.batch["images"], run.batch["labels"], run.run.classes, smoothing, file)
+
+    return batch_section(run, "", draw)
 
 
 def _classes(run: Material) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,19 @@ import numpy as np
 from app.answers import Box, Boxes
 from app.answers import detection as answers
 from app.draw import draw_boxes
-from app.metrics.detection import confusion
+from app.metrics.detection import UNKNOWN, confusion
 from app.metrics.segmentation import BACKGROUND
 from app.report import markup
+from app.report.batch import batch_section, first_pictures
 from app.report.classes import class_section, confusion_section, points
 from app.report.curves import draw_precision
 from app.report.material import Material
 from app.report.samples import draw_tiles, spread
-from app.report.words import NOT_RECORDED, count, decimal, percent, plural, setting_value
+from app.report.words import NOT_RECORDED, count, decimal, percent, plural
 
 Array = np.ndarray[Any, Any]
 SCENES, TILES = 4, 9  # pictures beside their truth, and pictures of a batch
 TEXT, LEAST = 1 / 24, 480  # letters' share of a tile, and pixels that a tile has room for
-UNKNOWN_SCORE = 0.25  # from which boxes are drawn where no score was chosen
 
 
 def facts(run: Material) -> list[tuple[str, str]]:
@@ -29,7 +30,7 @@ def facts(run: Material) -> list[tuple[str, str]]:
     return [
         ("mAP over IoU .5 to .95", percent(run.test.get("map"))),
         ("mAP at IoU .75", percent(run.test.get("map75"))),
-        ("mean F1 at its best score", decimal(run.test.get("f1"))),
+        ("mean F1 of the classes", decimal(run.test.get("f1"))),
         ("true boxes", count(run.test.get("boxes"))),
         ("boxes are told from a score of", decimal(_score(run))),
     ]
@@ -38,7 +39,7 @@ def facts(run: Material) -> list[tuple[str, str]]:
 def _score(run: Material) -> float:
     """From which boxes are drawn: the one that the release has."""
     chosen = (run.measured.get("threshold") or {}).get("probability", run.test.get("score"))
-    return UNKNOWN_SCORE if chosen is None else float(chosen)
+    return UNKNOWN if chosen is None else float(chosen)
 
 
 def _precision(run: Material) -> str:
@@ -58,7 +59,7 @@ def _precision(run: Material) -> str:
 def _confusion(run: Material) -> str:
     score = run.test.get("score")
     note = "The row of the background has boxes where nothing is, its column what was not found" + (
-        f"; boxes with a score of {score:g} or more, at which the mean F1 is best." if score is not None else "."
+        f"; boxes with a score of {score:g} or more." if score is not None else "."
     )
     return confusion_section(run, run.test.get("confusion"), [*run.run.classes, BACKGROUND], "boxes", note)
 
@@ -131,19 +132,13 @@ def _true_boxes(rows: Array, classes: list[str]) -> Boxes:
 
 
 def _batch(run: Material) -> str:
-    heading, file = "What the network saw", run.file("batch.png")
-    if not run.batch:
-        return markup.section(heading, markup.paragraph(f"The first batch was {NOT_RECORDED}."))
-    images = run.batch["images"][:TILES].round().clip(0, 255).astype(np.uint8)
-    drawn = [
-        draw_boxes(image, _true_boxes(rows, run.run.classes).boxes, scores=False, least=LEAST, text=1 / 16)
-        for image, rows in zip(images, run.batch["labels"], strict=False)
-    ]
-    draw_tiles(np.stack(drawn), [""] * len(drawn), file)
-    augmented = setting_value(run.settings.get("augment"))
-    note = f"The start of the first training batch with its boxes, as they went into the network. Augmentation: {augmented}."
-    alternative = f"Training pictures with their boxes; augmentation: {augmented}."
-    return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
+    def draw(file: Path) -> None:
+        rows = zip(first_pictures(run, TILES), run.batch["labels"], strict=False)
+        boxes = [(image, _true_boxes(annotations, run.run.classes).boxes) for image, annotations in rows]
+        drawn = [draw_boxes(image, each, scores=False, least=LEAST, text=1 / 16) for image, each in boxes]
+        draw_tiles(np.stack(drawn), [""] * len(drawn), file)
+
+    return batch_section(run, "its boxes", draw)
 
 
 def _classes(run: Material) -> str:

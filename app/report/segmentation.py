@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from app.draw import draw_mask, enlarged
 from app.metrics.segmentation import likeliest, measure
 from app.report import markup
+from app.report.batch import batch_section, first_pictures
 from app.report.classes import class_section, colours, confusion_section, points
 from app.report.material import Material
 from app.report.samples import draw_tiles, spread
-from app.report.words import NOT_RECORDED, count, percent, plural, setting_value
+from app.report.words import NOT_RECORDED, count, percent, plural
 
 Array = np.ndarray[Any, Any]
 SCENES, TILES = 4, 9  # pictures beside their truth, and pictures of a batch
@@ -75,19 +77,12 @@ def _miou(run: Material, picture: int) -> float:
 
 
 def _batch(run: Material) -> str:
-    heading, file = "What the network saw", run.file("batch.png")
-    if not run.batch:
-        return markup.section(heading, markup.paragraph(f"The first batch was {NOT_RECORDED}."))
-    images = run.batch["images"][:TILES].round().clip(0, 255).astype(np.uint8)
-    drawn = [
-        draw_mask(image, numbers, run.run.classes, least=LEAST)
-        for image, numbers in zip(images, run.batch["labels"], strict=False)
-    ]
-    draw_tiles(np.stack(drawn), [""] * len(drawn), file)
-    augmented = setting_value(run.settings.get("augment"))
-    note = f"The start of the first training batch with its masks, as they went into the network. Augmentation: {augmented}."
-    alternative = f"Training pictures with their masks; augmentation: {augmented}."
-    return markup.section(heading, markup.paragraph(note, "quiet"), markup.image(file, alternative))
+    def draw(file: Path) -> None:
+        pairs = zip(first_pictures(run, TILES), run.batch["labels"], strict=False)
+        drawn = [draw_mask(image, numbers, run.run.classes, least=LEAST) for image, numbers in pairs]
+        draw_tiles(np.stack(drawn), [""] * len(drawn), file)
+
+    return batch_section(run, "its masks", draw)
 
 
 def _classes(run: Material) -> str:

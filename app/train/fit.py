@@ -218,16 +218,12 @@ def _finish(training: _Training, say: Say) -> None:
     run, dataset, rows = training.run, training.dataset, training.log.rows
     runner = KerasRunner(run.inference_model())
     objective = run.objective
-    figures = {}
-    outputs = {}
-    threshold: dict[str, Any] = {}
-    for name, split in (("validation", dataset.val), ("test", dataset.test)):
-        outputs[name] = run_pictures(runner, split.images, objective.kept)
-        figures[name] = objective.measure(outputs[name], split.labels, dataset.classes, threshold)
-        threshold = threshold or objective.threshold(outputs[name], split.labels)
+    validated, outputs = (run_pictures(runner, split.images, objective.kept) for split in (dataset.val, dataset.test))
+    threshold = objective.threshold(validated, dataset.val.labels)
+    test = objective.measure(outputs, dataset.test.labels, dataset.classes, threshold)
     held = _heldout(dataset.test, training.config.split_seed)
     with replacing(run.folder / "heldout.npz") as partial:
-        kept = {name: values[held] for name, values in outputs["test"].items()}
+        kept = {name: values[held] for name, values in outputs.items()}
         np.savez_compressed(partial, images=dataset.test.images[held], labels=dataset.test.labels[held], **kept)
     rng = np.random.default_rng((training.config.split_seed, 11))
     calibration = np.sort(rng.permutation(len(dataset.train))[:CALIBRATION_PICTURES])
@@ -238,8 +234,8 @@ def _finish(training: _Training, say: Say) -> None:
     trainable = sum(int(np.prod(weight.shape)) for weight in trained)
     seconds, cpu_seconds = (round(sum(row[name] for row in rows), 1) for name in ("seconds", "cpu_seconds"))
     metrics = {
-        "test": figures["test"],
-        "validation": figures["validation"],
+        "test": test,
+        "validation": objective.measure(validated, dataset.val.labels, dataset.classes),
         "threshold": threshold,
         "parameters": deployed.count_params(),
         "trainable_parameters": trainable,
@@ -249,7 +245,7 @@ def _finish(training: _Training, say: Say) -> None:
         "best_epoch": training.best.best_epoch,
     }
     run.write_json(run.metrics_file, metrics)
-    test, metric = figures["test"], objective.metric
+    metric = objective.metric
     say(
         f"test {metric} {100 * test[metric]:.2f} % of {test['pictures']:,} pictures, with the weights of epoch "
         f"{training.best.best_epoch} ({duration(seconds)} of training, {cpu_seconds:.0f} CPU-seconds)"

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from app.export.converters import VARIANTS
 from app.export.graph import Graph
+from app.export.onnx import number_tensors, order_nodes
 from app.images import with_channels
 from app.runners import open_file, run_pictures
 
@@ -72,3 +74,43 @@ def test_equal_constants_of_an_onnx_file_are_there_once(release):
     constants = onnx.load(release.folder / "model-int8.onnx").graph.initializer
     contents = [(one.data_type, tuple(one.dims), onnx.numpy_helper.to_array(one).tobytes()) for one in constants]
     assert len(set(contents)) == len(contents) > 20
+
+
+def test_the_order_of_an_onnx_file_is_that_of_its_graph_not_of_its_names(release):
+    def reordered(proto, key):
+        """The same network with other names, which nodes are sorted by wherever they can change places."""
+        names = {tensor.name: tensor.name for tensor in (*proto.graph.input, *proto.graph.output)} | {"": ""}
+        for tensor in proto.graph.initializer:
+            tensor.name = names.setdefault(tensor.name, key(tensor.name))
+        for node in proto.graph.node:
+            node.output[:] = [names.setdefault(name, key(name)) for name in node.output]
+            node.input[:] = [names[name] for name in node.input]
+        known = {tensor.name for tensor in (*proto.graph.input, *proto.graph.initializer)} | {""}
+        waiting, nodes = sorted(proto.graph.node, key=lambda node: node.output[0]), []
+        while waiting:
+            nodes.append(next(node for node in waiting if known.issuperset(node.input)))
+            waiting.remove(nodes[-1])
+            known |= set(nodes[-1].output)
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del proto.graph.node[:]
+        proto.graph.node.extend(copies)
+        proto.graph.initializer.sort(key=lambda tensor: tensor.name)
+        return proto
+
+    written = []
+    for key in (lambda name: f"__{name}", lambda name: f"__{sha256(name.encode()).hexdigest()}"):
+        proto = reordered(onnx.load(release.folder / "model-int8.onnx"), key)
+        order_nodes(proto.graph)
+        number_tensors(proto.graph)
+        onnx.checker.check_model(proto, full_check=True)
+        written.append(proto.SerializeToString(deterministic=True))
+    assert written[0] == written[1] == (release.folder / "model-int8.onnx").read_bytes()
+
+
+def test_what_no_result_needs_is_left_out_of_an_onnx_file(release):
+    proto = onnx.load(release.folder / "model.onnx")
+    nodes, constants = len(proto.graph.node), len(proto.graph.initializer)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(3, np.float32), "lone"))
+    proto.graph.node.append(onnx.helper.make_node("Relu", ["lone"], ["idle"]))
+    order_nodes(proto.graph)
+    assert (len(proto.graph.node), len(proto.graph.initializer)) == (nodes, constants)

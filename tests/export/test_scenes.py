@@ -20,10 +20,11 @@ from app.export.metadata import read_metadata
 from app.export.samples import choose, classes_in, read_answers
 from app.export.verify import judge, verify_release
 from app.predict.ask import predict
-from app.release import hashes, read_release, write_release
+from app.release import hashes, read_release
 from app.runners import open_file, run_pictures
 from models.lazy import keras
 from tests import small_run
+from tests.export.recorded import rewrite
 
 SAMPLE = "samples/00.png"
 
@@ -141,16 +142,6 @@ def test_a_released_segmenter_is_verified_and_an_answer_that_is_another_is_refus
     assert status.pop("model.onnx")[0] == "failed"
     assert {one for one, _ in status.values()} == {"passed"}
     assert all(detail.startswith("16 samples, 100.00 % of the pixels as recorded") for _, detail in status.values())
-
-
-def rewrite(folder, change):
-    """Changes what was recorded, and hashes it as an exporter would."""
-    file = folder / "samples" / "samples.json"
-    values = json.loads(file.read_text())
-    change(values["outputs"])
-    file.write_text(json.dumps(values))
-    release = read_release(folder)
-    write_release(replace(release, extras=release.extras | {"samples/samples.json": hashes(file)}))
 
 
 def test_answers_that_are_no_numbers_are_not_as_recorded(copied_segmenter):

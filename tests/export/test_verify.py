@@ -1,13 +1,10 @@
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from app.errors import UserError
 from app.export.verify import changed_answers, verify_release
 from app.predict.ask import predict
-from app.release import hashes, read_release, write_release
+from tests.export.recorded import rewrite
 from tests.slim import run_without
 
 CODE = """
@@ -55,16 +52,6 @@ def test_an_edited_figure_is_refused_by_verify_and_predict(copied):
     for use in (verify_release, lambda folder: predict(folder, [copied / "samples" / "00.png"])):
         with pytest.raises(UserError, match=r"release.json was altered after the release was made"):
             use(copied)
-
-
-def rewrite(folder, change):
-    """Changes what was recorded, and hashes it as an exporter would."""
-    file = folder / "samples" / "samples.json"
-    values = json.loads(file.read_text())
-    change(values["outputs"])
-    file.write_text(json.dumps(values))
-    release = read_release(folder)
-    write_release(replace(release, extras=release.extras | {"samples/samples.json": hashes(file)}))
 
 
 def test_a_file_that_answers_otherwise_than_recorded_fails_and_the_others_do_not(copied):

@@ -6,12 +6,11 @@ import tensorflow as tf
 from app.deploy import inference_model, main_path
 from app.explain.inspect import inspect
 from app.train.checkpoint import load_state, save_state
-from models import layers
 from models.faster_rcnn import SMALL, faster_rcnn
 from models.registry import get_model
 from models.saved import load_network
 from tests.models.built import outlined, pictures
-from tests.models.rectangles import rectangles
+from tests.models.rectangles import map50_of, outputs_of_files, rectangles
 
 NAMES = ["faster_rcnn", "faster_rcnn_small"]
 
@@ -179,37 +178,19 @@ def test_a_picture_without_boxes_teaches_what_background_is():
 
 @pytest.mark.slow
 def test_files_for_other_runtimes_find_the_same_boxes(tmp_path):
-    import onnxruntime
-    from ai_edge_litert.interpreter import Interpreter
-
     model = inference_model(narrow(), "detection")
     image = inputs(1)["image"]
     expected = {name: np.asarray(values) for name, values in model(image).items()}
-    signature = [tf.TensorSpec((1, 64, 64, 3), tf.float32, name="image")]
-    model.export(tmp_path / "saved", input_signature=signature, verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    runner = Interpreter(model_content=converter.convert()).get_signature_runner()
-    model.export(tmp_path / "model.onnx", format="onnx", input_signature=signature, verbose=False)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    for found in (runner(image=image), dict(zip(names, session.run(None, {"image": image}), strict=True))):
+    for found in outputs_of_files(model, image, tmp_path):
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow
 def test_eight_pictures_can_be_learnt_by_heart():
-    from app.metrics.detection import measure
-
     known = inputs()
     network = narrow()
     network.compile(keras.optimizers.Adam(2e-3, global_clipnorm=10.0), loss=None)
     for _ in range(200):
         network.train_on_batch(known)
-    predictions = main_path(network)
-    boxes, scores = predictions.get_layer("predictions").detections(predictions.output)
-    finished = keras.Model(predictions.input, layers.NonMaxSuppression(300, 20)(boxes, scores))
-    # The statistics of batch normalisation follow slowly: those of the batch itself are what was trained with.
-    outputs = {name: np.asarray(value) for name, value in finished(known["image"], training=True).items()}
-    assert measure(outputs, known["truth"], ["red", "green", "blue"])["map50"] == pytest.approx(1)
+    assert map50_of(main_path(network), known["image"], known["truth"]) == pytest.approx(1)

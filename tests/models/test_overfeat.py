@@ -7,12 +7,11 @@ from app.data.targets.overfeat import encoder
 from app.deploy import inference_model
 from app.explain.inspect import inspect
 from app.train.losses.overfeat import OverFeat
-from models import layers
 from models.overfeat import FAST, SMALL, overfeat, parse_scales
 from models.registry import get_model
 from models.saved import load_network
 from tests.models.built import outlined, pictures
-from tests.models.rectangles import rectangles
+from tests.models.rectangles import map50_of, outputs_of_files, rectangles
 
 # Sermanet et al. 2014, table 1: the maps of one window.
 MAPS = {
@@ -172,37 +171,20 @@ def test_scores_are_those_of_a_softmax_without_the_background():
 
 @pytest.mark.slow
 def test_files_for_other_runtimes_find_the_same_boxes(tmp_path):
-    import onnxruntime
-    from ai_edge_litert.interpreter import Interpreter
-
     model = inference_model(narrow(), "detection")
     image = rectangles(1)[0]
     expected = {name: np.asarray(values) for name, values in model(image).items()}
-    signature = [tf.TensorSpec((1, 64, 64, 3), tf.float32, name="image")]
-    model.export(tmp_path / "saved", input_signature=signature, verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    runner = Interpreter(model_content=converter.convert()).get_signature_runner()
-    model.export(tmp_path / "model.onnx", format="onnx", input_signature=signature, verbose=False)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    for found in (runner(image=image), dict(zip(names, session.run(None, {"image": image}), strict=True))):
+    for found in outputs_of_files(model, image, tmp_path):
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow
 def test_eight_pictures_can_be_learnt_by_heart():
-    from app.metrics.detection import measure
-
     images, labels = rectangles(8)
     network = narrow(scales="4,3,2.25,1.7,1.3")
     network.compile(keras.optimizers.Adam(3e-3), OverFeat())
     targets = encoder(network, 3)(labels)
     for _ in range(250):
         network.train_on_batch(images, targets)
-    boxes, scores = network.get_layer("predictions").detections(network.output)
-    finished = keras.Model(network.input, layers.NonMaxSuppression(300, 20)(boxes, scores))
-    # The statistics of batch normalisation follow slowly: those of the batch itself are what was trained with.
-    outputs = {name: np.asarray(value) for name, value in finished(images, training=True).items()}
-    assert measure(outputs, labels, ["red", "green", "blue"])["map50"] == pytest.approx(1)
+    assert map50_of(network, images, labels) == pytest.approx(1)

@@ -5,12 +5,11 @@ import tensorflow as tf
 
 from app.data.targets.yolo_v1 import encoder
 from app.train.losses.detection import YoloV1
-from models import layers
 from models.layers.grid_predictions import GridPredictions
 from models.registry import get_model
 from models.saved import load_network
 from tests.models.built import kinds, macs, outlined, pictures
-from tests.models.rectangles import rectangles
+from tests.models.rectangles import map50_of, rectangles
 
 # Redmon et al. 2016, figure 3, at 448x448.
 MAPS = {
@@ -117,15 +116,10 @@ def test_a_saved_network_answers_the_same(name, options, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), [("yolo_v1_tiny", {}), ("yolo_v1", {"width": 0.125, "normalisation": "batch"})])
 def test_eight_pictures_can_be_learnt_by_heart(name, options):
-    from app.metrics.detection import measure
-
     images, labels = rectangles(8)
     network = narrow(name, **options)
     network.compile(keras.optimizers.Adam(2e-3, global_clipnorm=10.0), YoloV1())
     targets = encoder(network, 3)(labels)
     for _ in range(250):
         network.train_on_batch(images, targets)
-    boxes, scores = network.get_layer("predictions").detections(network.output)
-    finished = keras.Model(network.input, layers.NonMaxSuppression(300, 20)(boxes, scores))
-    outputs = {name: np.asarray(value) for name, value in finished(images, training=True).items()}
-    assert measure(outputs, labels, ["red", "green", "blue"])["map50"] == pytest.approx(1)
+    assert map50_of(network, images, labels) == pytest.approx(1)

@@ -23,12 +23,12 @@ from app.data.formats.masked import make_source as make_masked
 from app.data.spec import VOID, Array, LeftOut, Source, SplitName
 from app.errors import UserError
 from app.images import UnreadablePicture
+from app.metrics.segmentation import BACKGROUND
 from models.spec import Objective
 
 LAYOUT = "annotations/instances_train.json (COCO), or train|valid|test/_annotations.coco.json"
 HEAD = 65_536  # bytes of a JSON file that are looked at to recognise it
 KEYS = ("images", "annotations", "categories")
-BACKGROUND = "background"
 
 
 def fits(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.data.spec import Array
+from app.metrics.detection import overlaps
 
 FILL = 0.8  # of a window's side: the longer side of the box that it is for
 HOLDS, EMPTY = 0.5, 0.3  # IoU of a window and the one that would fit a box: at least, for the box to be told; below, for none
@@ -34,14 +35,14 @@ def encoder(network: Any, classes: int) -> Callable[[Array], Array]:
         pixels = boxes[:, :, :4] * np.array([height, width, height, width], np.float32)
         real = (boxes[:, :, 4] >= 0) & (pixels[:, :, 2:] > pixels[:, :, :2]).all(axis=2)
         learnt, ignored = real & (boxes[:, :, 5] == 0), real & (boxes[:, :, 5] > 0)
-        shared = _overlaps(windows, _fitting(pixels))
+        shared = overlaps(windows, _fitting(pixels))
         own = np.where(learnt[:, None], shared, 0)
         best, which = own.max(axis=2), own.argmax(axis=2)
         nearest = own.argmax(axis=1)  # for each box, its best window
         for picture, box in np.argwhere(learnt):
             window = nearest[picture, box]
             best[picture, window], which[picture, window] = 1, box
-        near_ignored = np.where(ignored[:, None], _shares(windows, pixels), 0).max(axis=2) >= EMPTY
+        near_ignored = np.where(ignored[:, None], overlaps(windows, pixels, of_first=True), 0).max(axis=2) >= EMPTY
         rows = np.take_along_axis(pixels, which[:, :, None], axis=1)
         labels = np.take_along_axis(boxes[:, :, 4], which, axis=1)
         label = np.where(best >= HOLDS, labels, np.where((best < EMPTY) & ~near_ignored, classes, NOT_LEARNT))
@@ -56,26 +57,3 @@ def _fitting(boxes: Array) -> Array:
     middle = (boxes[:, :, :2] + boxes[:, :, 2:]) / 2
     half = (boxes[:, :, 2:] - boxes[:, :, :2]).max(axis=2, keepdims=True) / (2 * FILL)
     return np.concatenate([middle - half, middle + half], axis=2)
-
-
-def _shares(windows: Array, boxes: Array) -> Array:
-    """How much of each window lies in each box. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
-    share: Array = _common(windows, boxes) / (windows[:, 2:] - windows[:, :2]).prod(axis=-1)[None, :, None]
-    return share
-
-
-def _common(windows: Array, boxes: Array) -> Array:
-    """The area that windows and boxes have together. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
-    first, second = windows[None, :, None], boxes[:, None]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    common: Array = sides.clip(0).prod(axis=-1)
-    return common
-
-
-def _overlaps(windows: Array, boxes: Array) -> Array:
-    """Intersection over union. Shapes: [P, 4], [B, M, 4] -> [B, P, M]."""
-    first, second = windows[None, :, None], boxes[:, None]
-    common = _common(windows, boxes)
-    area, other = ((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (first, second))
-    share: Array = common / (area + other - common).clip(1e-9)
-    return share

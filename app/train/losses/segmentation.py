@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-VOID = 255
+from app.metrics.segmentation import VOID
+
 FOCUS, SHARE = 2.0, 0.25  # gamma and alpha: Lin et al. 2017, section 3.2
 
 
