@@ -69,7 +69,7 @@ def fcn(
         skip = keras.layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"score_pool{number}")(pooled[number - 1])
         x = keras.layers.Add(name=f"score_sum{number}")([x, skip])
     x = keras.layers.UpSampling2D(stride, interpolation="bilinear", name="logits")(x)
-    return keras.Model(image, without_margin(x, input_shape), name="fcn")
+    return keras.Model(image, without_margin(x, input_shape[:2]), name="fcn")
 
 
 PAPER = "Long, Shelhamer, Darrell: Fully convolutional networks for semantic segmentation. CVPR 2015, arXiv:1411.4038"

@@ -1,9 +1,10 @@
 """What the segmentation networks share: a margin that makes sides divisible, the form of VGG's convolutions, and recipes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from models.lazy import keras
-from models.spec import Recipe, Shape
+from models.spec import Recipe
 
 
 def with_margin(x: Any, multiple: int) -> Any:
@@ -15,13 +16,21 @@ def with_margin(x: Any, multiple: int) -> Any:
     return x if margin == [(0, 0), (0, 0)] else keras.layers.ZeroPadding2D(margin, name="margin")(x)
 
 
-def without_margin(x: Any, input_shape: Shape) -> Any:
+def without_margin(x: Any, size: Sequence[int]) -> Any:
     """The maps without what `with_margin` has put around a picture.
 
     Shapes: [B, H', W', C] -> [B, H, W, C].
     """
-    margin = [_halves(side - wanted) for side, wanted in zip(x.shape[1:3], input_shape[:2], strict=True)]
+    margin = [_halves(side - wanted) for side, wanted in zip(x.shape[1:3], size, strict=True)]
     return x if margin == [(0, 0), (0, 0)] else keras.layers.Cropping2D(margin, name="crop")(x)
+
+
+def resized(x: Any, size: Sequence[int], name: str) -> Any:
+    """The maps at another size, by bilinear interpolation.
+
+    Shapes: [B, H, W, C] -> [B, *size, C]; the maps themselves where that is their size.
+    """
+    return x if tuple(x.shape[1:3]) == tuple(size) else keras.layers.Resizing(*size, name=name)(x)
 
 
 def _halves(pixels: int) -> tuple[int, int]:

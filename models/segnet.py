@@ -52,7 +52,7 @@ def segnet(
                 break
             maps = MAPS[block - 1] if number > 1 else MAPS[block - 2]
             x = conv_unit(x, scaled(maps, base * width), 3, f"block{block}_deconv{number}", **form)
-    x = without_margin(x, input_shape)
+    x = without_margin(x, input_shape[:2])
     return keras.Model(image, keras.layers.Conv2D(classes, 3, padding="same", name="logits")(x), name="segnet")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from models.blocks import Normalisation, conv_unit, picture, scaled
 from models.lazy import keras
-from models.segmentation import FOLDER, LOSSES, SCENES, with_margin, without_margin
+from models.segmentation import FOLDER, LOSSES, SCENES, resized, with_margin, without_margin
 from models.spec import ModelSpec, Shape
 
 LEVELS = 4  # poolings in the contracting path
@@ -22,6 +22,7 @@ def unet(
     normalisation: Normalisation = "none",
     dropout: float = 0.0,
     upsampling: Upsampling = "transposed",
+    resolution: float = 1.0,
 ) -> Any:
     """A path that contracts, and one that expands and is given the maps of the same size from the first.
 
@@ -35,11 +36,19 @@ def unet(
         dropout: share of values dropped at the end of the contracting path, in its last two levels.
         upsampling: "transposed": a 2x2 convolution that makes four pixels of one; "bilinear": interpolation, and a 2x2
             convolution of as many weights.
+        resolution: share of the picture's sides that the network works at, up to 1: the picture is reduced inside, and the
+            logits are enlarged to its size.
+    Raises:
+        ValueError: the resolution is not above 0, or above 1.
     Shapes: [B, H, W, C] -> [B, H, W, classes]; at 512x512: down1 512x512x64, 256x256x128, 128x128x256, 64x64x512, bottom
         32x32x1024.
     Source: Ronneberger, Fischer, Brox 2015, figure 1 and section 3.
     """
+    if not 0 < resolution <= 1:
+        raise ValueError(f"a resolution of {resolution:g}; give a number above 0 and up to 1, as 0.5 for half of the sides")
     image, x = picture(input_shape)
+    inner = tuple(max(1, round(side * resolution)) for side in input_shape[:2])
+    x = resized(x, inner, "reduce")
     x = with_margin(x, 2**LEVELS)
     maps = [scaled(base * 2**level, width) for level in range(LEVELS + 1)]
     skipped = []
@@ -55,8 +64,9 @@ def unet(
         x = _up(x, maps[level - 1], f"up{level}", upsampling)
         x = keras.layers.Concatenate(name=f"up{level}_join")([skipped.pop(), x])
         x = _pair(x, maps[level - 1], f"up{level}", normalisation)
-    x = without_margin(x, input_shape)
-    return keras.Model(image, keras.layers.Conv2D(classes, 1, name="logits")(x), name="unet")
+    x = without_margin(x, inner)
+    x = keras.layers.Conv2D(classes, 1, name="logits")(x)
+    return keras.Model(image, resized(x, input_shape[:2], "enlarge"), name="unet")
 
 
 def _pair(x: Any, maps: int, name: str, normalisation: str) -> Any:

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from app.explain.graph import skeleton
 from app.explain.inspect import inspect
@@ -55,7 +56,7 @@ def test_a_margin_is_cut_off_where_it_was_put(shape):
     wide = with_margin(image, 16)
     assert [side % 16 for side in wide.shape[1:3]] == [0, 0]
     images = pictures(shape)
-    np.testing.assert_array_equal(keras.Model(image, without_margin(wide, shape))(images), images)
+    np.testing.assert_array_equal(keras.Model(image, without_margin(wide, shape[:2]))(images), images)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,27 @@ def test_a_margin_is_cut_off_where_it_was_put(shape):
         ("unet", (37, 50, 3), {"normalisation": "batch", "dropout": 0.2}),
         ("unet", (32, 32, 3), {"upsampling": "bilinear"}),
         ("unet_small", (32, 32, 3), {"width": 0.25}),
+        ("unet_small", (48, 60, 3), {"width": 0.25, "resolution": 2 / 3}),
     ],
 )
 def test_every_weight_learns_from_the_first_step(name, shape, options):
     assert unreached(narrow(name, shape, **options), shape, 5) == []
+
+
+def test_at_a_lower_resolution_only_the_two_ends_are_as_large_as_the_picture():
+    network = narrow("unet_small", (60, 90, 3), width=0.25, resolution=2 / 3)
+    assert network.get_layer("reduce").output.shape[1:3] == network.get_layer("logits").output.shape[1:3] == (40, 60)
+    assert network.get_layer("down1_conv1").output.shape[1:3] == (48, 64)
+    images = pictures((60, 90, 3), 2)
+    logits = keras.Model(network.input, network.get_layer("logits").output)(images)
+    enlarged = tf.image.resize(logits, (60, 90), "bilinear")
+    np.testing.assert_allclose(network(images), enlarged, atol=1e-5)
+
+
+@pytest.mark.parametrize("resolution", [0.0, -1.0, 1.5, float("nan")])
+def test_a_resolution_that_is_no_share_is_refused(resolution):
+    with pytest.raises(ValueError, match=r"a resolution of .*; give a number above 0 and up to 1"):
+        narrow("unet_small", (32, 32, 3), resolution=resolution)
 
 
 def test_dropout_is_at_the_end_of_the_contracting_path():
@@ -100,9 +118,9 @@ def test_it_learns_eight_pictures_by_heart(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("upsampling", ["transposed", "bilinear"])
-def test_its_files_answer_as_it_does(upsampling, tmp_path):
-    network = settled(narrow("unet_small", (40, 52, 3), width=0.25, upsampling=upsampling))
+@pytest.mark.parametrize("options", [{}, {"upsampling": "bilinear"}, {"resolution": 2 / 3}])
+def test_its_files_answer_as_it_does(options, tmp_path):
+    network = settled(narrow("unet_small", (40, 52, 3), width=0.25, **options))
     ours, phone, server = converted(network, tmp_path, pictures((40, 52, 3), 2))
     assert ours.std() > 0.01
     np.testing.assert_allclose(phone, ours, atol=1e-5)
