@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from app.images import GREY
@@ -17,8 +18,8 @@ PREDICTIONS = "predictions"  # of a detector
 # share. A higher least score costs mean precision: its curve goes on to where hardly any box is right.
 MOST_BOXES, LEAST_SCORE, OVERLAP = 200, 0.005, 0.5
 # What enters it: a quarter of what is predicted. Every object is found from several places, so pictures that are full of
-# them need many; small pictures have no room for so many objects, and comparing costs the square.
-CANDIDATES, FEWEST_CANDIDATES = 768, 256
+# them need many; small pictures have no room for so many objects, and each costs time.
+CANDIDATES, FEWEST_CANDIDATES = 640, 256
 
 
 def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
@@ -34,10 +35,10 @@ def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
     height, width, channels = network.input_shape[1:]
     image = keras.Input((height, width, channels if bare else 3), name=INPUT, dtype="float32")
     x = image if bare or channels == 3 else grey_front()(image)
-    return keras.Model(image, FINISH[objective](network(x, training=False), network), name=network.name)
+    return keras.Model(image, FINISH[objective](network, x), name=network.name)
 
 
-def dense_model(network: Any, objective: str) -> Any:
+def dense_model(network: Any) -> Any:
     """The inference graph for pictures of any size: slid over the picture, its logits averaged over all places.
 
     Shapes: `image` float32 [B, any, any, 3] in 0..255 -> `probabilities` [B, classes].
@@ -51,7 +52,7 @@ def dense_model(network: Any, objective: str) -> Any:
     logits = _convolutional(network)(x, training=False)
     if len(logits.shape) == 4:
         logits = keras.layers.GlobalAveragePooling2D(name="places")(logits)
-    return keras.Model(image, FINISH[objective](logits, network), name=network.name)
+    return keras.Model(image, _probabilities(logits), name=network.name)
 
 
 def _convolutional(network: Any) -> Any:
@@ -128,9 +129,7 @@ def divided(network: Any) -> tuple[Any, Any]:
     """
     network = main_path(network)
     check_divisible(network)
-    history = network.output._keras_history
-    call = history.operation._inbound_nodes[history.node_index]
-    raw = call.input_tensors
+    raw = _given(network)
     lasts = [end._keras_history.operation if _is_pointwise(end) else None for end in raw]
     ends = [end if last is None else last.input for end, last in zip(raw, lasts, strict=True)]
     names = [f"{HEAD}{number}" for number in range(len(ends))]
@@ -140,8 +139,7 @@ def divided(network: Any) -> tuple[Any, Any]:
     body = keras.Model(image, dict(zip(names, found, strict=True)), name=network.name)
     taken = [keras.Input(end.shape[1:], name=name, dtype="float32") for name, end in zip(names, ends, strict=True)]
     maps = [each if last is None else last(each) for each, last in zip(taken, lasts, strict=True)]
-    predictions = predictions_layer(network)(maps if isinstance(call.arguments.args[0], list) else maps[0])
-    tail = keras.Model(dict(zip(names, taken, strict=True)), _boxes(predictions, network), name=f"{network.name}_tail")
+    tail = keras.Model(dict(zip(names, taken, strict=True)), _boxes(network, maps), name=f"{network.name}_tail")
     return body, tail
 
 
@@ -170,20 +168,41 @@ def predictions_layer(network: Any) -> Any:
     return network.output._keras_history.operation
 
 
-def _probabilities(logits: Any, _network: Any) -> dict[str, Any]:
-    return {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(logits)}
+def _given(network: Any) -> list[Any]:
+    """The tensors that the layer of a detector's predictions is given."""
+    history = network.output._keras_history
+    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
 
 
-def _masks(logits: Any, _network: Any) -> dict[str, Any]:
-    return {"masks": keras.layers.Softmax(name="masks", dtype="float32")(logits)}
+def _probabilities(logits: Any, name: str = "probabilities") -> dict[str, Any]:
+    return {name: keras.layers.Softmax(name=name, dtype="float32")(logits)}
 
 
-def _boxes(predictions: Any, network: Any) -> dict[str, Any]:
-    boxes, scores = predictions_layer(network).detections(predictions)
-    candidates = min(CANDIDATES, max(FEWEST_CANDIDATES, boxes.shape[1] // 4))
-    suppression = layers.NonMaxSuppression(candidates, MOST_BOXES, LEAST_SCORE, OVERLAP, name="detections")
+def _detections(network: Any, image: Any) -> dict[str, Any]:
+    given = keras.Model(network.input, _given(network))(image, training=False)
+    return _boxes(network, given if isinstance(given, list) else [given])
+
+
+def _boxes(network: Any, given: list[Any]) -> dict[str, Any]:
+    """From what the layer of predictions is given to the finished outputs."""
+    layer = predictions_layer(network)
+    if ordered := isinstance(layer, layers.AnchorPredictions):
+        candidates = _candidates(network.output.shape[1])
+        boxes, scores = layers.BestAnchorPredictions(candidates, **layer.get_config())(given)
+    else:
+        boxes, scores = layer.detections(layer(given if len(given) > 1 else given[0]))
+        candidates = _candidates(boxes.shape[1])
+    suppression = layers.NonMaxSuppression(candidates, MOST_BOXES, LEAST_SCORE, OVERLAP, ordered=ordered, name="detections")
     found: dict[str, Any] = suppression(boxes, scores)
     return found
 
 
-FINISH = {"classification": _probabilities, "detection": _boxes, "segmentation": _masks}
+def _candidates(places: int) -> int:
+    return min(CANDIDATES, max(FEWEST_CANDIDATES, places // 4))
+
+
+FINISH: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "classification": lambda network, image: _probabilities(network(image, training=False)),
+    "detection": _detections,
+    "segmentation": lambda network, image: _probabilities(network(image, training=False), "masks"),
+}

@@ -44,7 +44,7 @@ def evaluate_densely(source: str, data: str | None, scales: Sequence[int], say: 
     if small := [side for side in scales if side < own]:
         raise UserError(f"--scales {small[0]} is smaller than the {own} pixels that {source} was trained on; give {own} or more")
     try:
-        runner = KerasRunner(dense_model(run.network(), run.objective.name))
+        runner = KerasRunner(dense_model(run.network()))
     except ValueError as error:
         raise UserError(f"{run.config.model} has no dense form: {first_line(error)}; leave --dense out") from None
     test = _test_split(source, run.config, tuple(run.classes), run.record["data"]["fingerprint"], data, (own, own), say)

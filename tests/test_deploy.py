@@ -53,7 +53,9 @@ def colour_pictures(count, side, seed=0):
 def test_slid_over_a_picture_of_its_own_size_a_network_answers_as_ever(name, side):
     network = get_model(name).build((side, side, 1), 5)
     pictures = colour_pictures(3, side)
-    dense, plain = (form(network, "classification")(pictures)["probabilities"] for form in (dense_model, inference_model))
+    dense, plain = (
+        model(pictures)["probabilities"] for model in (dense_model(network), inference_model(network, "classification"))
+    )
     np.testing.assert_allclose(dense, plain, atol=1e-5)
 
 
@@ -74,7 +76,9 @@ def test_slid_over_its_own_size_a_network_answers_as_ever_whatever_comes_before_
         if weight.name == "kernel":
             weight.assign(generator.normal(0, 1.4 / np.sqrt(np.prod(weight.shape[:-1])), weight.shape))
     pictures = colour_pictures(3, side)
-    dense, plain = (form(network, "classification")(pictures)["probabilities"] for form in (dense_model, inference_model))
+    dense, plain = (
+        model(pictures)["probabilities"] for model in (dense_model(network), inference_model(network, "classification"))
+    )
     np.testing.assert_allclose(dense, plain, atol=1e-5)
     assert np.ptp(np.asarray(plain), axis=0).max() > 1e-3
 
@@ -88,10 +92,10 @@ def test_slid_over_a_larger_picture_a_network_gives_the_mean_of_its_logits_at_al
     margins = network.get_layer("conv1").bias, network.get_layer("conv2").bias
     assert not any(np.asarray(bias).any() for bias in margins)
     expected = keras.ops.softmax(np.mean([np.asarray(network(place)) for place in places], axis=0))
-    dense = dense_model(network, "classification")(pictures)["probabilities"]
+    dense = dense_model(network)(pictures)["probabilities"]
     np.testing.assert_allclose(dense, expected, atol=1e-5)
 
 
 def test_rows_that_are_steps_have_no_dense_form():
     with pytest.raises(ValueError, match="rows takes pictures of one size alone"):
-        dense_model(get_model("rnn").build((28, 28, 1), 10), "classification")
+        dense_model(get_model("rnn").build((28, 28, 1), 10))

@@ -34,15 +34,31 @@ class AnchorPredictions(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, maps: Sequence[Any]) -> Any:
         ops = keras.ops
+        xy, sides, logits = ops.split(self.rows(maps), [2, 4], axis=2)
+        grid = (values[None] for values in self.grid([each.shape[1:3] for each in maps]))
+        return ops.concatenate([self.decoded(xy, sides, *grid), logits], axis=2)
+
+    def rows(self, maps: Sequence[Any]) -> Any:
+        """The maps as they are given, in one row for each prediction. Shapes: -> float32 [B, P, 5 + classes]."""
+        ops = keras.ops
         rows = [
             ops.reshape(ops.cast(each, "float32"), (-1, each.shape[1] * each.shape[2] * len(anchors), 5 + self.classes))
             for each, anchors in zip(maps, self.anchors, strict=True)
         ]
-        raw = ops.concatenate(rows, axis=1)
-        corner, step, anchor = (values[None] for values in self.grid([each.shape[1:3] for each in maps]))
-        centre = (2.0 * ops.sigmoid(raw[:, :, :2]) - 0.5) * step + corner
-        sides = ops.square(2.0 * ops.sigmoid(raw[:, :, 2:4])) * anchor
-        return ops.concatenate([centre, sides, raw[:, :, 4:]], axis=-1)
+        return ops.concatenate(rows, axis=1)
+
+    @staticmethod
+    def decoded(xy: Any, sides: Any, corner: Any, step: Any, anchor: Any) -> Any:
+        """Centre x and y, width and height in pixels.
+
+        Args:
+            xy, sides: as a map gives them.
+            corner, step, anchor: as `grid` does.
+        Shapes: twice [B, K, 2], with [B or 1, K, ...] -> [B, K, 4].
+        """
+        ops = keras.ops
+        centre = (2.0 * ops.sigmoid(xy) - 0.5) * step + corner
+        return ops.concatenate([centre, ops.square(2.0 * ops.sigmoid(sides)) * anchor], axis=2)
 
     def grid(self, sizes: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
         """For each of the P predictions the upper left corner of its cell, its stride and its anchor: x and y in pixels.
@@ -51,14 +67,23 @@ class AnchorPredictions(keras.layers.Layer):  # type: ignore[misc]
             sizes: height and width of each map.
         Shapes: float32 [P, 2], [P, 1], [P, 2].
         """
-        corners, steps, sides = [], [], []
-        for (height, width), stride, anchors in zip(sizes, self.strides, self.anchors, strict=True):
-            y, x = np.mgrid[:height, :width].reshape(2, -1) * stride
-            corners.append(np.repeat(np.stack([x, y], axis=-1), len(anchors), axis=0))
-            steps.append(np.full((len(corners[-1]), 1), stride))
-            sides.append(np.tile(anchors, (height * width, 1)))
-        corner, step, anchor = (np.concatenate(parts).astype(np.float32) for parts in (corners, steps, sides))
+        places = self.places(sizes)
+        anchor = np.concatenate(self.anchors)[places[:, 3]]
+        corner, step, anchor = (values.astype(np.float32) for values in (places[:, :2], places[:, 2:3], anchor))
         return corner, step, anchor
+
+    def places(self, sizes: Sequence[Sequence[int]]) -> Any:
+        """For each of the P predictions x and y of the upper left corner of its cell, its stride, and the number of its
+        anchor among those of all maps.
+
+        Shapes: int32 [P, 4].
+        """
+        found, first = [], 0
+        for (height, width), stride, anchors in zip(sizes, self.strides, self.anchors, strict=True):
+            y, x, anchor = np.mgrid[:height, :width, : len(anchors)].reshape(3, -1)
+            found.append(np.stack([x * stride, y * stride, np.full_like(x, stride), anchor + first], axis=-1))
+            first += len(anchors)
+        return np.concatenate(found).astype(np.int32)
 
     def map_sizes(self) -> list[tuple[int, int]]:
         """Height and width of each map: as many places as cover the picture, padded to whole steps of the coarsest map."""
@@ -72,13 +97,14 @@ class AnchorPredictions(keras.layers.Layer):  # type: ignore[misc]
         Shapes: [B, P, 5 + classes] -> [B, P, 4], [B, P, classes].
         Boxes: ymin, xmin, ymax, xmax as fractions of the picture.
         """
-        ops = keras.ops
+        place, objectness, classes = keras.ops.split(predictions, [4, 5], axis=2)
+        return self.boxes(place), keras.ops.sigmoid(objectness) * keras.ops.sigmoid(classes)
+
+    def boxes(self, place: Any) -> Any:
+        """Centre x and y, width and height in pixels -> ymin, xmin, ymax, xmax as fractions. Shapes: [B, K, 4] -> the same."""
         height, width = self.size
-        centre, half = predictions[:, :, :2], predictions[:, :, 2:4] / 2
-        low, high = ((centre + sign * half) / np.array([width, height], np.float32) for sign in (-1, 1))
-        boxes = ops.concatenate([low[:, :, 1:], low[:, :, :1], high[:, :, 1:], high[:, :, :1]], axis=-1)
-        scores = ops.sigmoid(predictions[:, :, 4:5]) * ops.sigmoid(predictions[:, :, 5:])
-        return ops.clip(boxes, 0.0, 1.0), scores
+        edges = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, -0.5, 0, 0.5], [-0.5, 0, 0.5, 0]]) / [height, width, height, width]
+        return keras.ops.clip(keras.ops.matmul(place, edges.astype(np.float32)), 0.0, 1.0)
 
     def compute_output_shape(self, shapes: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         places = sum(

@@ -3,91 +3,121 @@
 from typing import Any
 
 import keras
+import numpy as np
 
-ROUNDS = 12  # box after box that one suppresses the next: longer chains than this are not seen
-BLOCK = 256  # boxes that are compared with all worse ones at once
+from models.boxes import rows_at
+
+ROUNDS = 8  # box after box that one suppresses the next: longer chains than this are not seen
+BLOCKS = 160, 256  # boxes that are compared with each other: the best, and the best of those that they leave
+
+LARGE = 1e12  # turns any excess of an overlap that float32 can hold into more than 1
 
 
 @keras.saving.register_keras_serializable("convoy")
 class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
-    """Boxes with the class and the score of each, of each class without those that overlap a better one; best first.
+    """Boxes with the likeliest class of each and its score, of each class without those that overlap a better one; best first.
 
-    Every shape is fixed and there is no loop, so that it is part of a file for any runtime. A box suppresses worse ones
-    unless it is suppressed itself: that is decided for 256 at a time, in rounds, of which each settles one more link of a
-    chain of boxes where each suppresses the next. So the answer is that of the loop over all boxes where no chain within a
-    block is longer than 12, and where one is, boxes at its far end may stay that the loop takes out.
+    Every shape is fixed and there is no loop, so that it is part of a file for any runtime. The best 160 are compared with
+    each other, then with all others, and last the best 256 that are left with each other. Within such a block a box
+    suppresses worse ones unless it is suppressed itself, which is decided in rounds: each settles one more link of a chain of
+    boxes where each suppresses the next. So the answer is that of the loop over all boxes, unless a chain within a block is
+    longer than 8, whose far end may stay, or more than 256 boxes are left by the first block, the worst of which go.
+    Classes are kept apart by one copy of the picture for each, side by side: so many that a hundred classes leave edges of
+    boxes a precision of 1/130,000 of a side.
 
     Args:
-        candidates: how many pairs of box and class are looked at, those with the best scores.
-        most: how many boxes are given.
+        candidates: how many boxes are looked at, those with the best scores.
+        most: how many are given.
         score: what a score has to be above.
         overlap: intersection over union above which the worse of two boxes of a class goes.
+        ordered: boxes come best first, and no more than the candidates.
     Shapes: boxes [B, P, 4], scores [B, P, classes] -> {"boxes": [B, N, 4], "classes": [B, N], "scores": [B, N], "count":
-        [B]}, all float32; N is `most`, or the number of pairs if there are fewer. What lies behind `count` is 0.
-    Boxes: ymin, xmin, ymax, xmax in any unit.
+        [B]}, all float32; N is the least of `most`, P, the candidates, and 416. What lies behind `count` is 0.
+    Boxes: ymin, xmin, ymax, xmax as fractions of the picture; in any unit, if there is one class.
     """
 
     def __init__(
-        self, candidates: int = 768, most: int = 200, score: float = 0.005, overlap: float = 0.45, **settings: Any
+        self,
+        candidates: int = 512,
+        most: int = 200,
+        score: float = 0.005,
+        overlap: float = 0.45,
+        *,
+        ordered: bool = False,
+        **settings: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **settings})
-        self.candidates, self.most, self.score, self.overlap = candidates, most, score, overlap
+        self.candidates, self.most, self.score, self.overlap, self.ordered = candidates, most, score, overlap, ordered
 
     def call(self, boxes: Any, scores: Any) -> dict[str, Any]:
         ops = keras.ops
-        places, classes = scores.shape[1:]
-        # The best pairs belong to the places whose best class is best; sorting places is cheaper than sorting pairs.
-        kept = min(self.candidates, places)
-        _, place = ops.top_k(ops.max(scores, axis=-1), kept)
-        pairs = min(self.candidates, kept * classes)
-        score, pair = ops.top_k(ops.reshape(_gather(scores, place), (-1, kept * classes)), pairs)
-        row = ops.floor_divide(pair, classes)
-        label = ops.cast(pair - row * classes, "float32")
-        box = _gather(_gather(boxes, place), row)
-        keep = self._kept(box, label, ops.cast(score > self.score, "float32"))
-        # Those kept in front, in the order they have: by score, and of equals the earlier.
-        score, order = ops.top_k(keep * score, min(self.most, pairs))
-        chosen = _gather(ops.concatenate([box, ops.expand_dims(label, -1)], axis=-1), order)
+        classes = scores.shape[2]
+        score = ops.max(scores, axis=2) if classes > 1 else scores[:, :, 0]
+        found = ops.concatenate([boxes, _likeliest(scores, score)], axis=2)
+        if not self.ordered:
+            score, place = ops.top_k(score, min(self.candidates, boxes.shape[1]))
+            found = rows_at(found, place)
+        score = score * ops.cast(score > self.score, "float32")
+        found, score = self._unsuppressed(found, score)
+        # In the order they have: by score, and of equals the earlier.
+        score, order = ops.top_k(score, min(self.most, score.shape[1]))
         real = ops.cast(score > 0, "float32")
-        chosen = chosen * ops.expand_dims(real, -1)
-        return {"boxes": chosen[:, :, :4], "classes": chosen[:, :, 4], "scores": score, "count": ops.sum(real, axis=-1)}
+        found = rows_at(found, order) * ops.expand_dims(real, 2)
+        return {"boxes": found[:, :, :4], "classes": found[:, :, 4], "scores": score, "count": ops.sum(real, axis=1)}
 
-    def _kept(self, box: Any, label: Any, valid: Any) -> Any:
-        """1 for boxes that no better one takes out, unless it is taken out itself. Shapes: [B, K, 4], [B, K], [B, K] -> [B, K].
+    def _unsuppressed(self, found: Any, score: Any) -> tuple[Any, Any]:
+        """Up to two blocks of candidates, with a score of 0 where a better one takes them out.
 
-        Block after block: all pairs at once would be more numbers than a processor's cache holds.
+        Args:
+            found: sides and class, the best first.
+            score: of each; 0: it is none.
+        Shapes: [B, K, 5], [B, K] -> the same, of up to two blocks.
         """
         ops = keras.ops
-        kept = []
-        for start in range(0, box.shape[1], BLOCK):
-            block = slice(start, min(start + BLOCK, box.shape[1]))
-            own, number = (box[:, block], label[:, block]), ops.arange(block.stop - start)
-            better = ops.expand_dims(number, 1) < ops.expand_dims(number, 0)
-            within = ops.cast(self._overlap(own, own) & better, "float32")
-            open_ = keep = valid[:, : block.stop - start]
-            for _ in range(ROUNDS):
-                keep = open_ * _spared(keep, within)
-            kept.append(keep)
-            if block.stop < box.shape[1]:
-                later = box[:, block.stop :], label[:, block.stop :]
-                beyond = ops.cast(self._overlap(own, later), "float32")
-                valid = valid[:, block.stop - start :] * _spared(keep, beyond)
-        return ops.concatenate(kept, axis=1) if len(kept) > 1 else kept[0]
+        best, others = BLOCKS
+        first, rest, scores = found[:, :best], found[:, best:], score[:, best:]
+        kept = self._kept(first, score[:, :best])
+        if found.shape[1] <= best:
+            return first, kept
+        scores = scores * ops.relu(1.0 - ops.matmul(_marked(kept), self._suppressing(first, rest)))[:, 0]
+        if rest.shape[1] > others:
+            scores, order = ops.top_k(scores, others)
+            rest = rows_at(rest, order)
+        found = ops.concatenate([first, rest], axis=1)
+        return found, ops.concatenate([kept, self._kept(rest, scores)], axis=1)
 
-    def _overlap(self, one: tuple[Any, Any], other: tuple[Any, Any]) -> Any:
-        """Whether the box of a row and that of a column are of one class and share too much: bool [B, K, L]."""
+    def _kept(self, found: Any, score: Any) -> Any:
+        """The scores of a block, 0 where a better one of it takes a box out. Shapes: [B, K, 5], [B, K] -> [B, K]."""
+        ops = keras.ops
+        better = np.triu(np.ones((found.shape[1],) * 2, np.float32), 1)
+        within = self._suppressing(found, found) * better
+        keep = valid = _marked(score)
+        for _ in range(ROUNDS):
+            keep = ops.relu(valid - ops.matmul(keep, within))
+        return score * keep[:, 0]
+
+    def _suppressing(self, one: Any, other: Any) -> Any:
+        """Above 1 where the box of a row and that of a column are of one class and share too much, else 0.
+
+        Shapes: [B, K, 5], [B, L, 5] -> [B, K, L].
+        """
         ops = keras.ops
         # common > overlap * (area + area - common), with all factors taken into vectors: each step here is over K x L pairs.
-        # Of the two sides one may stay negative, if the other is not: what is common is then no more than 0.
-        ymin, xmin, ymax, xmax = (one[0][:, :, side] for side in range(4))
-        top, left, bottom, right = (other[0][:, :, side] for side in range(4))
-        area = self.overlap * ops.maximum(ymax - ymin, 0.0) * ops.maximum(xmax - xmin, 0.0)
-        others = self.overlap * ops.maximum(bottom - top, 0.0) * ops.maximum(right - left, 0.0)
-        ymin, ymax, top, bottom = ((1 + self.overlap) * side for side in (ymin, ymax, top, bottom))
-        height = ops.minimum(_column(ymax), _row(bottom)) - ops.maximum(_column(ymin), _row(top))
-        width = ops.minimum(_column(xmax), _row(right)) - ops.maximum(_column(xmin), _row(left))
-        same = ops.equal(_column(one[1]), _row(other[1]))
-        return (ops.maximum(height, 0.0) * width > _column(area) + _row(others)) & same
+        # Comparisons of them are many times slower in LiteRT than sums. Of the two sides one may stay negative, if the other
+        # is not: what is common is then no more than 0.
+        ymin, xmin, ymax, xmax, area = self._scaled(one)
+        top, left, bottom, right, space = (ops.reshape(each, (-1, 1, each.shape[1])) for each in self._scaled(other))
+        height = ops.minimum(ymax, bottom) - ops.maximum(ymin, top)
+        width = ops.minimum(xmax, right) - ops.maximum(xmin, left)
+        return ops.relu(ops.relu(height) * width - (area + space))
+
+    def _scaled(self, found: Any) -> list[Any]:
+        """Sides, classes laid side by side, and area. Shapes: [B, K, 5] -> five of [B, K, 1]."""
+        ops = keras.ops
+        ymin, xmin, ymax, xmax, label = ops.split(found, 5, axis=2)
+        area = self.overlap * LARGE * ops.relu(ymax - ymin) * ops.relu(xmax - xmin)
+        longer = (1 + self.overlap) * LARGE
+        return [longer * ymin, xmin + label, longer * ymax, xmax + label, area]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -96,27 +126,23 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
             "most": self.most,
             "score": self.score,
             "overlap": self.overlap,
+            "ordered": self.ordered,
         }
 
 
-def _spared(keep: Any, suppresses: Any) -> Any:
-    """1 for the columns that no kept row takes out. Shapes: [B, K], [B, K, L] -> [B, L]."""
+def _marked(score: Any) -> Any:
+    """1 where a score is above 0, as a matrix of one row. Shapes: [B, K] -> [B, 1, K]."""
+    return keras.ops.cast(keras.ops.expand_dims(score, 1) > 0, "float32")
+
+
+def _likeliest(scores: Any, best: Any) -> Any:
+    """The class with the best score, of equals the first. Shapes: [B, K, classes], [B, K] -> [B, K, 1].
+
+    By comparison with the best: argmax does not survive all converters.
+    """
     ops = keras.ops
-    suppressed = ops.squeeze(ops.matmul(ops.expand_dims(keep, 1), suppresses), 1)
-    return ops.cast(suppressed < 0.5, "float32")
-
-
-def _column(values: Any) -> Any:
-    return keras.ops.expand_dims(values, 2)
-
-
-def _row(values: Any) -> Any:
-    return keras.ops.expand_dims(values, 1)
-
-
-def _gather(rows: Any, indices: Any) -> Any:
-    """Rows of each picture by their numbers. Shapes: [B, P, D], int [B, K] -> [B, K, D]."""
-    ops = keras.ops
-    places, size = rows.shape[1:]
-    first = ops.expand_dims(ops.arange(ops.shape(rows)[0], dtype="int32") * places, 1)
-    return ops.take(ops.reshape(rows, (-1, size)), ops.cast(indices, "int32") + first, axis=0)
+    last = scores.shape[2] - 1
+    if last == 0:
+        return ops.zeros_like(scores)
+    equal = ops.cast(scores >= ops.expand_dims(best, 2), "float32")
+    return last - ops.max(equal * np.arange(last, -1, -1, dtype=np.float32), axis=2, keepdims=True)

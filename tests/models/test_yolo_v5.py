@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.data.targets.yolo_v5 import encoder
 from app.train.losses.detection import YoloV5
 from models.layers.anchor_predictions import AnchorPredictions
+from models.layers.best_anchor_predictions import BestAnchorPredictions
 from models.registry import get_model
 from models.saved import load_network
 from models.yolo_v5 import ANCHORS, STRIDES, parse_anchors, yolo_v5
@@ -104,6 +105,21 @@ def test_predictions_are_decoded_as_the_formula_has_it(seed, size, scale):
     xyxy = (np.concatenate([low, high], axis=-1) / [size[1], size[0], size[1], size[0]]).clip(0, 1)
     np.testing.assert_allclose(boxes, xyxy[:, :, [1, 0, 3, 2]], atol=1e-6)
     np.testing.assert_allclose(scores, sigmoid(expected[:, :, 4:5]) * sigmoid(expected[:, :, 5:]), atol=1e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4]), st.sampled_from([20, 1000]))
+def test_the_best_detections_are_those_of_all(seed, classes, count):
+    rng = np.random.default_rng(seed)
+    layer = AnchorPredictions(rng.uniform(4, 90, (3, 3, 2)), STRIDES, (64, 96), classes)
+    maps = [rng.normal(0, 2, (2, *sides, 3 * (5 + classes))).astype(np.float32) for sides in layer.map_sizes()]
+    boxes, scores = (np.asarray(part) for part in layer.detections(layer(maps)))
+    best = BestAnchorPredictions(count, **layer.get_config())
+    found = best(maps)
+    assert [part.shape for part in found] == list(best.compute_output_shape([each.shape for each in maps]))
+    order = np.argsort(-scores.max(axis=2), axis=1, kind="stable")[:, :count, None]
+    np.testing.assert_allclose(found[0], np.take_along_axis(boxes, order, axis=1), atol=1e-5)
+    np.testing.assert_allclose(found[1], np.take_along_axis(scores, order, axis=1), atol=1e-6)
 
 
 def test_low_precision_reaches_the_heads_and_not_the_boxes():
