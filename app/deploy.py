@@ -17,9 +17,9 @@ PREDICTIONS = "predictions"  # of a detector
 # Of a detector's finished outputs: how many boxes leave suppression, with which score at least, and what two of a class may
 # share. A higher least score costs mean precision: its curve goes on to where hardly any box is right.
 MOST_BOXES, LEAST_SCORE, OVERLAP = 200, 0.005, 0.5
-# What enters it: a quarter of what is predicted. Every object is found from several places, so pictures that are full of
+# What enters it: a tenth of what is predicted. Every object is found from several places, so pictures that are full of
 # them need many; small pictures have no room for so many objects, and each costs time.
-CANDIDATES, FEWEST_CANDIDATES = 640, 256
+CANDIDATES, FEWEST_CANDIDATES = 768, 256
 
 
 def inference_model(network: Any, objective: str, *, bare: bool = False) -> Any:
@@ -186,19 +186,20 @@ def _detections(network: Any, image: Any) -> dict[str, Any]:
 def _boxes(network: Any, given: list[Any]) -> dict[str, Any]:
     """From what the layer of predictions is given to the finished outputs."""
     layer = predictions_layer(network)
-    if ordered := isinstance(layer, layers.AnchorPredictions):
+    if isinstance(layer, layers.AnchorPredictions):
         candidates = _candidates(network.output.shape[1])
+        # Every candidate is a class of one of the best places, of which there are no more than candidates.
         boxes, scores = layers.BestAnchorPredictions(candidates, **layer.get_config())(given)
     else:
         boxes, scores = layer.detections(layer(given if len(given) > 1 else given[0]))
         candidates = _candidates(boxes.shape[1])
-    suppression = layers.NonMaxSuppression(candidates, MOST_BOXES, LEAST_SCORE, OVERLAP, ordered=ordered, name="detections")
+    suppression = layers.NonMaxSuppression(candidates, MOST_BOXES, LEAST_SCORE, OVERLAP, name="detections")
     found: dict[str, Any] = suppression(boxes, scores)
     return found
 
 
 def _candidates(places: int) -> int:
-    return min(CANDIDATES, max(FEWEST_CANDIDATES, places // 4))
+    return min(CANDIDATES, max(FEWEST_CANDIDATES, places // 10))
 
 
 FINISH: dict[str, Callable[[Any, Any], dict[str, Any]]] = {

@@ -8,55 +8,54 @@ import numpy as np
 from models.boxes import rows_at
 
 ROUNDS = 8  # box after box that one suppresses the next: longer chains than this are not seen
-BLOCKS = 160, 256  # boxes that are compared with each other: the best, and the best of those that they leave
 
 LARGE = 1e12  # turns any excess of an overlap that float32 can hold into more than 1
 
 
 @keras.saving.register_keras_serializable("convoy")
 class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
-    """Boxes with the likeliest class of each and its score, of each class without those that overlap a better one; best first.
+    """Boxes with the class and the score of each, of each class without those that overlap a better one; best first.
 
-    Every shape is fixed and there is no loop, so that it is part of a file for any runtime. The best 160 are compared with
-    each other, then with all others, and last the best 256 that are left with each other. Within such a block a box
+    Every shape is fixed and there is no loop, so that it is part of a file for any runtime. The best quarter of the
+    candidates are compared with each other, then with all others, and last half as many as there are candidates, the best of
+    those that are left, with each other. Within such a block a box
     suppresses worse ones unless it is suppressed itself, which is decided in rounds: each settles one more link of a chain of
     boxes where each suppresses the next. So the answer is that of the loop over all boxes, unless a chain within a block is
-    longer than 8, whose far end may stay, or more than 256 boxes are left by the first block, the worst of which go.
+    longer than 8, whose far end may stay, or more than that half are left by the first block, the worst of which go.
     Classes are kept apart by one copy of the picture for each, side by side: so many that a hundred classes leave edges of
     boxes a precision of 1/130,000 of a side.
 
     Args:
-        candidates: how many boxes are looked at, those with the best scores.
-        most: how many are given.
+        candidates: how many pairs of box and class are looked at, those with the best scores.
+        most: how many boxes are given.
         score: what a score has to be above.
         overlap: intersection over union above which the worse of two boxes of a class goes.
-        ordered: boxes come best first, and no more than the candidates.
     Shapes: boxes [B, P, 4], scores [B, P, classes] -> {"boxes": [B, N, 4], "classes": [B, N], "scores": [B, N], "count":
-        [B]}, all float32; N is the least of `most`, P, the candidates, and 416. What lies behind `count` is 0.
+        [B]}, all float32; N is the least of `most`, the number of pairs, and the
+        sum of `blocks`. What lies behind `count` is 0.
     Boxes: ymin, xmin, ymax, xmax as fractions of the picture; in any unit, if there is one class.
     """
 
     def __init__(
-        self,
-        candidates: int = 512,
-        most: int = 200,
-        score: float = 0.005,
-        overlap: float = 0.45,
-        *,
-        ordered: bool = False,
-        **settings: Any,
+        self, candidates: int = 512, most: int = 200, score: float = 0.005, overlap: float = 0.45, **settings: Any
     ) -> None:
         super().__init__(**{"dtype": "float32", **settings})
-        self.candidates, self.most, self.score, self.overlap, self.ordered = candidates, most, score, overlap, ordered
+        self.candidates, self.most, self.score, self.overlap = candidates, most, score, overlap
+        self.blocks = max(128, candidates // 4), max(256, candidates // 2)
 
     def call(self, boxes: Any, scores: Any) -> dict[str, Any]:
         ops = keras.ops
-        classes = scores.shape[2]
-        score = ops.max(scores, axis=2) if classes > 1 else scores[:, :, 0]
-        found = ops.concatenate([boxes, _likeliest(scores, score)], axis=2)
-        if not self.ordered:
-            score, place = ops.top_k(score, min(self.candidates, boxes.shape[1]))
-            found = rows_at(found, place)
+        places, classes = scores.shape[1:]
+        if classes > 1 and places > self.candidates:
+            # The best pairs belong to the places whose best class is best; sorting places is cheaper than sorting pairs.
+            places = self.candidates
+            _, place = ops.top_k(ops.max(scores, axis=2), places)
+            boxes, scores = rows_at(boxes, place), rows_at(scores, place)
+        score, pair = ops.top_k(ops.reshape(scores, (-1, places * classes)), min(self.candidates, places * classes))
+        pair = ops.cast(pair, "float32")
+        row = ops.floor((pair + 0.5) / classes)  # of whole numbers converters make thrice the steps
+        label = ops.expand_dims(pair - row * classes, 2)
+        found = ops.concatenate([rows_at(boxes, ops.cast(row, "int32")), label], axis=2)
         score = score * ops.cast(score > self.score, "float32")
         found, score = self._unsuppressed(found, score)
         # In the order they have: by score, and of equals the earlier.
@@ -74,7 +73,7 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
         Shapes: [B, K, 5], [B, K] -> the same, of up to two blocks.
         """
         ops = keras.ops
-        best, others = BLOCKS
+        best, others = self.blocks
         first, rest, scores = found[:, :best], found[:, best:], score[:, best:]
         kept = self._kept(first, score[:, :best])
         if found.shape[1] <= best:
@@ -126,23 +125,9 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
             "most": self.most,
             "score": self.score,
             "overlap": self.overlap,
-            "ordered": self.ordered,
         }
 
 
 def _marked(score: Any) -> Any:
     """1 where a score is above 0, as a matrix of one row. Shapes: [B, K] -> [B, 1, K]."""
     return keras.ops.cast(keras.ops.expand_dims(score, 1) > 0, "float32")
-
-
-def _likeliest(scores: Any, best: Any) -> Any:
-    """The class with the best score, of equals the first. Shapes: [B, K, classes], [B, K] -> [B, K, 1].
-
-    By comparison with the best: argmax does not survive all converters.
-    """
-    ops = keras.ops
-    last = scores.shape[2] - 1
-    if last == 0:
-        return ops.zeros_like(scores)
-    equal = ops.cast(scores >= ops.expand_dims(best, 2), "float32")
-    return last - ops.max(equal * np.arange(last, -1, -1, dtype=np.float32), axis=2, keepdims=True)
