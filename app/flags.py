@@ -91,11 +91,12 @@ def sides(flag: str) -> Callable[[str], tuple[int, ...]]:
 
 
 def height_and_width(flag: str) -> Callable[[str], tuple[int, int]]:
-    """What reads a flag's text as the height and width of a picture: `192x256`."""
+    """What reads a flag's text as the height and width of a picture: `192x256`, or `224` for both."""
     read = whole(flag, LARGEST_SIDE)
 
     def sizes(text: str) -> tuple[int, int]:
-        height, _, width = text.partition("x")
+        height, cross, width = text.partition("x")
+        width = width if cross else height
         if not (height.isdecimal() and width.isdecimal()):
             raise UserError(f"{flag} takes a side, as 224, or height and width, as 192x256; not '{text}'")
         return read(height), read(width)

@@ -101,6 +101,8 @@ WRONG = [
     (["inspect", "rnn", "--set", "depth=3000"], "give 1 to 20"),
     (["inspect", "resnet5"], "no model 'resnet5'; did you mean"),
     (["inspect", "lenet5", "--image-size", "8"], "--image-size 8 is too small for lenet5; the smallest is 28"),
+    (["inspect", "lenet5", "--image-size", "32x8"], "--image-size 8 is too small for lenet5; the smallest is 28"),
+    (["inspect", "lenet5", "--image-size", "32x"], "as 192x256; not '32x'"),
     (["inspect", "lenet5", "--plot", "lenet5.txt"], "give a name that ends so"),
     (["inspect", "mobilenet", "--set", "alpha=0.5"], "no option 'alpha'"),
     (["kernels", "no/such/picture.png"], "no/such/picture.png: there is no such file"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.commands.screen import say
 from app.config import check_size, find_model
-from app.flags import LARGEST_SIDE, MOST_CLASSES, given_options, whole
+from app.flags import MOST_CLASSES, given_options, height_and_width, whole
 
 FINDS = {
     "classification": "the class of a picture; accuracy",
@@ -61,7 +61,8 @@ def inspect(given: argparse.Namespace) -> None:
     options = given_options(given, given.model)
     if given.plot:
         check_name(Path(given.plot))
-    check_size(spec, given.image_size)
+    for side in given.image_size:
+        check_size(spec, side)
     from app.runners.silence import load_keras
 
     load_keras()
@@ -82,10 +83,10 @@ def add_inspect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name from: python -m app models")
     parser.add_argument(
         "--image-size",
-        type=whole("--image-size", LARGEST_SIDE),
-        default=0,
+        type=height_and_width("--image-size"),
+        default=(),
         metavar="PIXELS",
-        help="side of the picture; default: the paper's",
+        help="side of the picture, or height and width as 192x256; default: the paper's",
     )
     parser.add_argument("--classes", type=whole("--classes", MOST_CLASSES), default=0, metavar="N", help="default: the paper's")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the network")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -157,19 +157,23 @@ class Inspection:
         return table(("total", "exactly", "about", *(["published"] if paper else [])), cells)
 
 
-def inspect(model: str, image_size: int = 0, options: Mapping[str, Any] | None = None, classes: int = 0) -> Inspection:
+def inspect(
+    model: str, image_size: int | Sequence[int] = (), options: Mapping[str, Any] | None = None, classes: int = 0
+) -> Inspection:
     """The network of that name, without its weights being made.
 
     Args:
-        image_size: side of the picture in pixels, 0: the paper's.
+        image_size: side of the picture in pixels, or height and width; empty: the paper's.
         options: of the network, over its defaults.
         classes: 0: the paper's.
     Raises:
         UserError: there is no such network, or pictures of that size cannot pass through it.
     """
     spec, options = find_model(model), dict(options or {})
-    check_size(spec, image_size)
-    shape = (image_size, image_size, spec.input_shape[2]) if image_size else spec.input_shape
+    height, width = (image_size, image_size) if isinstance(image_size, int) else (*image_size, *spec.input_shape)[:2]
+    for side in (height, width):
+        check_size(spec, side)
+    shape = height, width, spec.input_shape[2]
     classes = classes or spec.classes
     try:
         network = skeleton(spec, shape, classes, options)

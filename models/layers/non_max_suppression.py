@@ -8,7 +8,6 @@ import numpy as np
 from models.boxes import rows_at
 
 ROUNDS = 8  # box after box that one suppresses the next: longer chains than this are not seen
-
 LARGE = 1e12  # turns any excess of an overlap that float32 can hold into more than 1
 
 
@@ -17,13 +16,12 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
     """Boxes with the class and the score of each, of each class without those that overlap a better one; best first.
 
     Every shape is fixed and there is no loop, so that it is part of a file for any runtime. The best quarter of the
-    candidates are compared with each other, then with all others, and last half as many as there are candidates, the best of
-    those that are left, with each other. Within such a block a box
-    suppresses worse ones unless it is suppressed itself, which is decided in rounds: each settles one more link of a chain of
-    boxes where each suppresses the next. So the answer is that of the loop over all boxes, unless a chain within a block is
-    longer than 8, whose far end may stay, or more than that half are left by the first block, the worst of which go.
-    Classes are kept apart by one copy of the picture for each, side by side: so many that a hundred classes leave edges of
-    boxes a precision of 1/130,000 of a side.
+    candidates are compared with each other, then with all others; last, of those that are left the best, half as many as
+    there are candidates, with each other. Within such a block a box suppresses worse ones unless it is suppressed itself,
+    which is decided in rounds: each settles one more link of a chain of boxes where each suppresses the next. So the answer
+    is that of the loop over all boxes, unless a chain within a block is longer than 8, whose far end may stay, or the first
+    block leaves more than that half, of which the worst go. Classes are kept apart by one copy of the picture for each, side
+    by side, so many that a hundred classes leave the edges of boxes a precision of 1/130,000 of a side.
 
     Args:
         candidates: how many pairs of box and class are looked at, those with the best scores.
@@ -31,8 +29,7 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
         score: what a score has to be above.
         overlap: intersection over union above which the worse of two boxes of a class goes.
     Shapes: boxes [B, P, 4], scores [B, P, classes] -> {"boxes": [B, N, 4], "classes": [B, N], "scores": [B, N], "count":
-        [B]}, all float32; N is the least of `most`, the number of pairs, and the
-        sum of `blocks`. What lies behind `count` is 0.
+        [B]}, all float32; N is the least of `most`, the number of pairs, and both blocks together. Behind `count` lies 0.
     Boxes: ymin, xmin, ymax, xmax as fractions of the picture; in any unit, if there is one class.
     """
 

@@ -290,6 +290,12 @@ def test_json_has_what_scripts_read():
     assert json.loads(json.dumps(found)) == found
 
 
+def test_height_and_width_may_differ():
+    found = inspect("unet_small", (32, 48))
+    assert found.input_shape == (32, 48, 3)
+    assert found.layers[-1].output_shape == (32, 48, 11)
+
+
 def test_what_cannot_be_built_is_told(registered):
     with pytest.raises(UserError, match=r"no model 'lenet6'; did you mean lenet5"):
         inspect("lenet6")
