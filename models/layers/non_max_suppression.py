@@ -8,7 +8,9 @@ import numpy as np
 from models.boxes import rows_at
 
 ROUNDS = 8  # box after box that one suppresses the next: longer chains than this are not seen
-LARGE = 1e12  # turns any excess of an overlap that float32 can hold into more than 1
+# What sides are multiplied by, so that any excess of an overlap becomes more than 1, if it is more than a billionth of the
+# picture. Constants of a file in half precision end at 65,504, and hold a power of two exactly.
+FINE = 2.0**15
 
 
 @keras.saving.register_keras_serializable("convoy")
@@ -111,9 +113,9 @@ class NonMaxSuppression(keras.layers.Layer):  # type: ignore[misc]
         """Sides, classes laid side by side, and area. Shapes: [B, K, 5] -> five of [B, K, 1]."""
         ops = keras.ops
         ymin, xmin, ymax, xmax, label = ops.split(found, 5, axis=2)
-        area = self.overlap * LARGE * ops.relu(ymax - ymin) * ops.relu(xmax - xmin)
-        longer = (1 + self.overlap) * LARGE
-        return [longer * ymin, xmin + label, longer * ymax, xmax + label, area]
+        area = self.overlap * FINE * ops.relu(ymax - ymin) * (FINE * ops.relu(xmax - xmin))
+        longer = (1 + self.overlap) * FINE
+        return [longer * ymin, FINE * (xmin + label), longer * ymax, FINE * (xmax + label), area]
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,55 @@
+"""Detectors and segmenters at the size of their papers, as files of both runtimes. Untrained: what is shown is that they
+convert, load and answer as Keras does.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from app.deploy import inference_model
+from app.export.converters import VARIANTS
+from app.export.graph import Graph, Notes
+from app.runners import open_file, run_pictures
+from app.runners.keras import KerasRunner
+from models.registry import get_model
+
+name, folder = sys.argv[1], Path(sys.argv[2])
+spec = get_model(name)
+keras.utils.set_random_seed(0)
+model = inference_model(spec.build(spec.input_shape, spec.classes), spec.objective)
+height, width = spec.input_shape[:2]
+picture = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+expected = run_pictures(KerasRunner(model), picture)
+classes = tuple(f"class {number}" for number in range(spec.classes))
+notes = Notes(name, "", "", spec.objective, classes, {"name": "image", "range": [0, 255]}, 0.5, {})
+graph = Graph(model, model, picture, notes, folder)
+for variant in ("onnx-fp32", "tflite-fp32"):
+    row = VARIANTS[variant]
+    row.write(graph, folder / row.path)
+    found = run_pictures(open_file(folder / row.path, row.format), picture)
+    assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in expected.items()}
+    if spec.objective == "segmentation":  # of maxima that are as large, rounding decides which is remembered
+        assert np.isclose(found["masks"], expected["masks"], atol=1e-3).mean() > 0.999
+    else:  # which of places that are as likely comes first is decided by rounding
+        np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-3)
+        assert found["boxes"].min() >= 0 and found["boxes"].max() <= 1
+    (folder / row.path).unlink()
+    print(variant, "answers", flush=True)
+"""
+NAMES = "overfeat", "faster_rcnn", "yolo_v1", "yolo_v5n", "yolo_v5s", "yolo_v5m", "fcn32s", "fcn16s", "fcn8s", "segnet", "unet"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_its_files_answer_as_keras_does(name, tmp_path):
+    """In a process of its own: what TensorFlow took for one would be lacking for the next."""
+    done = subprocess.run([sys.executable, "-c", CODE, name, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout.split("\n")[-3:-1] == ["onnx-fp32 answers", "tflite-fp32 answers"], done.stderr[-2000:]
