@@ -34,6 +34,7 @@ def fp16(graph: Graph, path: Path) -> str:
     blocked = floats_of(plain.graph) if graph.notes.objective == "detection" else []
     network = OnnxModel(convert_float_to_float16(plain, keep_io_types=True, node_block_list=blocked))
     drop_repeated(network.model.graph)
+    drop_round_trips(network.model.graph)
     network.topological_sort()  # the casts at both ends come last otherwise, which the format forbids
     return _finish(network.model, graph.notes, path)
 
@@ -154,6 +155,26 @@ def drop_repeated(graph: Any) -> None:
         if node.output[0] in made:
             graph.node.remove(node)
         made |= set(node.output)
+
+
+def drop_round_trips(graph: Any) -> None:
+    """Lets nodes that stay in float32 take each other's results: the conversion to float16 rounds each of them on its way.
+
+    The casts themselves are left for `order_nodes`, which drops what no result needs.
+    """
+    import onnx
+
+    casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast"}
+    rounded = {name: node.input[0] for name, node in casts.items() if node.attribute[0].i == onnx.TensorProto.FLOAT16}
+    exact = {name: rounded[node.input[0]] for name, node in casts.items() if node.input[0] in rounded}
+    results = {output.name for output in graph.output}
+    for node in graph.node:
+        if node.output[0] in results and node.output[0] in exact:  # its name is to stay
+            node.op_type = "Identity"
+            del node.attribute[:]
+            node.input[0] = exact[node.output[0]]
+        else:
+            node.input[:] = [exact.get(name, name) for name in node.input]
 
 
 def share_constants(graph: Any) -> None:
