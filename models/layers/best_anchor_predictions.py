@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models.boxes import rows_at
+from models.gather import rows_at
 from models.layers.anchor_predictions import AnchorPredictions
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models.boxes import rows_at
+from models.gather import rows_at
 
 ROUNDS = 8  # box after box that one suppresses the next: longer chains than this are not seen
 # What sides are multiplied by, so that any excess of an overlap becomes more than 1, if it is more than a billionth of the
