@@ -129,9 +129,9 @@ def divided(network: Any) -> tuple[Any, Any]:
     """
     network = main_path(network)
     check_divisible(network)
-    raw = _given(network)
+    raw = _inputs(network.output)
     lasts = [end._keras_history.operation if _is_pointwise(end) else None for end in raw]
-    ends = [end if last is None else last.input for end, last in zip(raw, lasts, strict=True)]
+    ends = [end if last is None else _inputs(end)[0] for end, last in zip(raw, lasts, strict=True)]
     names = [f"{HEAD}{number}" for number in range(len(ends))]
     height, width, channels = network.input_shape[1:]
     image = keras.Input((height, width, 3), name=INPUT, dtype="float32")
@@ -168,9 +168,9 @@ def predictions_layer(network: Any) -> Any:
     return network.output._keras_history.operation
 
 
-def _given(network: Any) -> list[Any]:
-    """The tensors that the layer of a detector's predictions is given."""
-    history = network.output._keras_history
+def _inputs(tensor: Any) -> list[Any]:
+    """The tensors that the layer of a tensor was given for it; it may be a layer of many places."""
+    history = tensor._keras_history
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
 
 
@@ -179,7 +179,7 @@ def _probabilities(logits: Any, name: str = "probabilities") -> dict[str, Any]:
 
 
 def _detections(network: Any, image: Any) -> dict[str, Any]:
-    given = keras.Model(network.input, _given(network))(image, training=False)
+    given = keras.Model(network.input, _inputs(network.output))(image, training=False)
     return _boxes(network, given if isinstance(given, list) else [given])
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from app.deploy import inference_model, main_path, predictions_layer
+from app.deploy import divided, inference_model, main_path, predictions_layer
 from app.objectives import OBJECTIVES
 from models.registry import all_models
 from models.saved import load_network
@@ -22,6 +22,9 @@ def family(spec):
 
 def is_cheapest(spec):
     return spec.macs == min(other.macs for other in SPECS if family(other) is family(spec))
+
+
+CHEAP_DETECTORS = [spec for spec in SPECS if spec.objective == "detection" and is_cheapest(spec)]
 
 
 def every_finder(test):
@@ -62,6 +65,22 @@ def test_the_smallest_pictures_get_finished_outputs_in_grey_and_in_colour(spec, 
     assert (found["boxes"][..., :2] <= found["boxes"][..., 2:]).all()
     assert found["boxes"].min() >= 0
     assert found["boxes"].max() <= 1
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.objective == "detection" and is_cheapest(spec)], ids=lambda spec: spec.name
+)
+def test_the_two_halves_of_a_detector_are_the_whole_unless_it_chooses_on_its_way(spec):
+    network = small(spec)
+    if "faster_rcnn" in spec.name:
+        with pytest.raises(ValueError, match="chooses regions half way through"):
+            divided(network)
+        return
+    images = pictures(network)
+    whole, (body, tail) = inference_model(network, "detection")(images), divided(network)
+    found = tail(body(images))
+    for name, values in whole.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-5)
 
 
 @every_finder
