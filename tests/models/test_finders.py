@@ -67,9 +67,7 @@ def test_the_smallest_pictures_get_finished_outputs_in_grey_and_in_colour(spec, 
     assert found["boxes"].max() <= 1
 
 
-@pytest.mark.parametrize(
-    "spec", [spec for spec in SPECS if spec.objective == "detection" and is_cheapest(spec)], ids=lambda spec: spec.name
-)
+@pytest.mark.parametrize("spec", CHEAP_DETECTORS, ids=lambda spec: spec.name)
 def test_the_two_halves_of_a_detector_are_the_whole_unless_it_chooses_on_its_way(spec):
     network = small(spec)
     if "faster_rcnn" in spec.name:
