@@ -75,7 +75,14 @@ def test_the_pages_speak_of_what_exists():
 
 def test_what_was_reached_is_what_the_page_of_results_has():
     """Each figure of `python -m app models` stands in a row of the network in docs/results.md, below the data's heading."""
-    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "Digits of scikit-learn"}
+    titles = {
+        "mnist": "MNIST",
+        "cifar10": "CIFAR-10",
+        "digits": "Digits of scikit-learn",
+        "scenes": "Scenes",
+        "bccd": "BCCD",
+        "camvid": "CamVid",
+    }
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/results.md").read_text(), re.MULTILINE | re.DOTALL))
     told = [(spec.name, data, percent) for spec in all_models().values() for data, percent in spec.reached.items()]
     assert len(told) >= 10
