@@ -1,5 +1,5 @@
 """Detectors and segmenters at the size of their papers, as files of both runtimes. Untrained: what is shown is that they
-convert, load and answer as Keras does. Those of more than 100 million weights are not here: tf2onnx takes more than 20 GB for them.
+convert, load and answer as Keras does. Those of more than 100 million weights are not here: tf2onnx wants over 20 GB for them.
 """
 
 import subprocess
