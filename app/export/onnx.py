@@ -28,15 +28,13 @@ def fp16(graph: Graph, path: Path) -> str:
     """Weights and arithmetic in float16; what goes in and comes out stays float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
 
     plain = onnx.load(_source(graph))
     blocked = floats_of(plain.graph) if graph.notes.objective == "detection" else []
-    network = OnnxModel(convert_float_to_float16(plain, keep_io_types=True, node_block_list=blocked))
-    drop_repeated(network.model.graph)
-    drop_round_trips(network.model.graph)
-    network.topological_sort()  # the casts at both ends come last otherwise, which the format forbids
-    return _finish(network.model, graph.notes, path)
+    network = convert_float_to_float16(plain, keep_io_types=True, node_block_list=blocked)
+    drop_repeated(network.graph)
+    drop_round_trips(network.graph)
+    return _finish(network, graph.notes, path)
 
 
 def int8(graph: Graph, path: Path) -> str:
@@ -196,7 +194,8 @@ def share_constants(graph: Any) -> None:
 def order_nodes(graph: Any) -> None:
     """Puts nodes and constants where the results, traced back, first need them; what no result needs goes.
 
-    tf2onnx sorts nodes by names that hold the number of what the process converted before: t_9 comes after t_10.
+    tf2onnx sorts nodes by names that hold the number of what the process converted before: t_9 comes after t_10. The conversion
+    to float16 puts casts last that the format wants before their results are used.
     """
     import onnx
 
